@@ -1,0 +1,366 @@
+"""What starts next, and when: from the lanes over the intents and the limiter to a worker.
+
+Rule 1: one task decides about every call of the run; workers only carry out what they are handed.
+Rule 2: a send starts only when its intent is on disk (`committed`), the limiter grants it, and a worker is
+        free. At most one in-flight cap of intents is ahead of the sends, never two of one lane.
+Rule 3: calls that settle something (look-ups, their further pages) go before new sends: they free a lane.
+Rule 4: an outage is pause, probe, go on (design decision 9): while the gateway does not answer the cheapest
+        call, nothing else is sent; when it does, one row at a time goes out until one gets a good reply.
+        Neither uses up attempts, so a pause fails no row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from math import inf
+
+from .errors import IllegalMove
+from .health import Budget
+from .lanes import Case, Lanes
+from .limiter import Limiter
+from .model import Evidence, Intent, Reply, State, Step
+from .ports import Clock, Gateway
+from .scribe import Scribe
+from .settings import Settings
+from .tally import Tally, Wait
+
+PROBE_S = 1.0
+PROBE_MAX_S = 30.0
+TRIAL_S = 1.0
+
+
+class Bell:
+    """Wakes one waiting task; ringing while nobody waits is remembered."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake the task that waits, or the next one that will."""
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float = inf) -> None:
+        """Wait for a ring, for at most so long."""
+        if not self._rung:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(max(seconds, 0.001), self.ring) if seconds != inf else None
+            try:
+                await self._waiter
+            finally:
+                if timer:
+                    timer.cancel()
+        self._rung = False
+
+
+class Outage:
+    """The gateway does not answer well; nothing but probes and trials is sent."""
+
+    def __init__(self, why: str, now: float) -> None:
+        self.why = why
+        self.since = now
+        self.answering = False  #: a probe was answered: rows may be tried, one at a time
+        self.next_at = now + PROBE_S
+        self.probes = 0
+
+    def probe_failed(self, now: float) -> None:
+        """Wait longer before the next probe."""
+        self.probes += 1
+        self.answering = False
+        self.next_at = now + min(PROBE_S * 2.0 ** min(self.probes, 10), PROBE_MAX_S)
+
+
+class Dispatcher:
+    """Decides what starts next. One task runs `run`; workers wait in `hand`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        lanes: Lanes,
+        limiter: Limiter,
+        gateway: Gateway,
+        tally: Tally,
+        clock: Clock,
+        scribe: Scribe,
+        probed: Callable[[Reply], bool],
+        prepared: Callable[[Reply], bool],
+        nudge: Callable[[], None],
+        recalled: Callable[[Case], None],
+    ) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._limiter = limiter
+        self._gateway = gateway
+        self._tally = tally
+        self._clock = clock
+        self._probed = probed  #: did the gateway answer the probe?
+        self._prepared = prepared  #: did the token service answer?
+        self._nudge = nudge  #: looks whether the lanes want to be fed
+        self._recalled = recalled  #: takes a case that an earlier process left in doubt
+        self._scribe = scribe
+        self.budget = Budget(clock.monotonic())
+        self.bell = Bell()
+        self.outage: Outage | None = None
+        self._intended: dict[tuple[int, int], Case] = {}  # intents on their way to the disk
+        self._armed: deque[Case] = deque()  # intents on disk, waiting for their start
+        self._doubts: list[tuple[float, int, Case]] = []  # (due, row, case): waiting for a look-up
+        self._turns: deque[asyncio.Future[None]] = deque()  # calls of a worker that want a slot
+        self._idle: list[asyncio.Future[Case]] = []
+        self._trials = 0
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {len(self._armed)} armed, {len(self._doubts)} in doubt, {len(self._idle)} idle>"
+
+    # --- what workers and the judge call
+
+    async def hand(self) -> Case:
+        """Wait for the next case to act on: to be looked up if it is in doubt, else to be sent."""
+        hand: asyncio.Future[Case] = asyncio.get_running_loop().create_future()
+        self._idle.append(hand)
+        self.bell.ring()
+        return await hand
+
+    async def turn(self) -> None:
+        """Wait until one more call may start, and start it: for look-ups."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        self.bell.ring()
+        await turn
+
+    def doubt(self, case: Case, due: float) -> None:
+        """The case is to be looked up at `due`; its lane stays busy until then."""
+        heappush(self._doubts, (due, case.job.row, case))
+        self.bell.ring()
+
+    def committed(self, intents: Sequence[Intent]) -> None:
+        """These intents are on disk."""
+        for intent in intents:
+            self._armed.append(self._intended.pop((intent.row, intent.attempt)))
+        self.bell.ring()
+
+    def suspend(self, why: str) -> None:
+        """Begin an outage, or note that a trial of the current one did not help."""
+        now = self._clock.monotonic()
+        if self.outage is None:
+            self.outage = Outage(why, now)
+        else:
+            self.outage.why = why
+            self.outage.next_at = max(self.outage.next_at, now + TRIAL_S)
+        self.bell.ring()
+
+    def trial_ended(self, *, good: bool) -> None:
+        """A row that was tried during an outage has its reply."""
+        self._trials -= 1
+        if self.outage:
+            if good:
+                self.outage = None
+            else:
+                self.outage.next_at = self._clock.monotonic() + TRIAL_S
+        self.bell.ring()
+
+    def withdraw(self) -> list[Case]:
+        """Give up everything that has an intent and was not sent; the caller records that."""
+        cases = [*self._intended.values(), *self._armed]
+        self._intended.clear()
+        self._armed.clear()
+        return cases
+
+    # --- the one task
+
+    async def run(self) -> None:
+        """Start what may start, for ever."""
+        while True:
+            if not self._gateway.ready:
+                await self._prepare()
+            elif self.outage and not self.outage.answering:
+                await self._probe(self.outage)
+            else:
+                self._intend()
+                startable = self._startable()
+                if startable:
+                    await self._start(startable)
+                else:
+                    await self._wait()
+
+    async def _start(self, wanted: int) -> None:
+        before = self._clock.monotonic()
+        granted = await self._limiter.admit(wanted)
+        now = self._clock.monotonic()
+        self._waited(Wait.PAUSE if self._limiter.paused_for() else Wait.RATE, before, now)
+        for _ in range(granted):
+            if self._turns:
+                turn = self._turns.popleft()
+                if turn.done():  # its worker was cancelled
+                    self._limiter.give_back(1)
+                    continue
+                self._limiter.started()
+                self._count_call()
+                turn.set_result(None)
+            elif self._startable() and self._gateway.ready:
+                self._hand_over(self._armed.popleft())
+            else:
+                self._limiter.give_back(1)
+
+    def _hand_over(self, case: Case) -> None:
+        self._limiter.started()
+        case.trial = self.outage is not None
+        self._trials += case.trial
+        self._idle.pop().set_result(case)
+
+    def _count_call(self) -> None:
+        self._tally.lookups += 1
+        self._scribe.count_call(int(self._clock.wall() * 1000))
+
+    def _startable(self) -> int:
+        """How many calls could start now, if the limiter allows it."""
+        now = self._clock.monotonic()
+        while self._doubts and self._doubts[0][0] <= now and self._idle:
+            self._idle.pop().set_result(heappop(self._doubts)[2])
+        sends = min(len(self._armed), len(self._idle))
+        if self.outage:
+            sends = min(sends, 1) if not self._trials and now >= self.outage.next_at else 0
+        return len(self._turns) + sends
+
+    def _intend(self) -> None:
+        """Write intents ahead, for at most one in-flight cap of sends."""
+        room = self._settings.in_flight - len(self._armed) - len(self._intended)
+        if room <= 0:
+            return
+        now = self._clock.monotonic()
+        critical_rows = self._critical_rows()
+        while room > 0 and (case := self._lanes.take(now, critical_rows)):
+            if case.state in {State.SENDING, State.RECONCILING}:
+                self._recalled(case)
+                continue
+            if self._settings.baseline and not (case.checked or case.attempts):
+                self.doubt(case, now)
+                continue
+            if case.charged and (wait := self.budget.spend(now)):
+                self._lanes.wait(case, now + wait)
+                continue
+            before = case.state
+            case.move(State.SENDING)
+            case.attempts += 1
+            self._tally.moved(before, State.SENDING)
+            self._intended[case.job.row, case.attempts] = case
+            self._scribe.intend(Intent(case.job.row, case.attempts, int(self._clock.wall() * 1000)))
+            room -= 1
+        if self._intended and not self._armed:
+            self._scribe.hurry()
+        self._nudge()
+
+    def _critical_rows(self) -> float:
+        """How many rows a lane must have left to decide the end of the run (design decision 16)."""
+        latency, cap = self._tally.latency_s, self._settings.in_flight
+        rate = min(self._limiter.per_second(self._clock.monotonic()), cap / latency)
+        return max(self._tally.left / rate / latency, 2.0)
+
+    async def _wait(self) -> None:
+        """Nothing can start: wait for a change, and remember what for."""
+        now = self._clock.monotonic()
+        wait, flow_id = self._what_for()
+        due = self._next_due()
+        self._tally.waiting_for = self._in_words(wait, flow_id)
+        await self.bell.wait(due - now)
+        self._waited(wait, now, self._clock.monotonic(), flow_id)
+
+    def _next_due(self) -> float:
+        due = min(self._lanes.next_due() or inf, self._doubts[0][0] if self._doubts else inf)
+        if self.outage and self._armed and not self._trials:
+            due = min(due, self.outage.next_at)
+        return due
+
+    def _what_for(self) -> tuple[Wait, int | None]:
+        if self.outage:
+            return Wait.OUTAGE, None
+        if self._armed:
+            return Wait.IN_FLIGHT, None
+        if self._intended:
+            return Wait.JOURNAL, None
+        if self._tally.in_flight or self._lanes.ready:
+            longest = self._lanes.longest()
+            return Wait.ORDER, longest[0] if longest else None
+        return (Wait.BACKOFF if self._lanes.waiting else Wait.DOUBT), None
+
+    def _in_words(self, wait: Wait, flow_id: int | None) -> str:
+        match wait:
+            case Wait.OUTAGE if self.outage:
+                return self.outage.why
+            case Wait.ORDER if flow_id is not None:
+                return f"the order of flow {flow_id}"
+            case Wait.DOUBT:
+                return f"look-ups of {len(self._doubts)} rows in doubt"
+            case Wait.BACKOFF:
+                return f"{self._lanes.waiting} retries that are not due yet"
+            case _:
+                return wait.value
+
+    def _waited(self, wait: Wait, before: float, now: float, flow_id: int | None = None) -> None:
+        if now > before:
+            self._tally.waited(wait, now - before, flow_id)
+
+    # --- calls that the dispatcher makes itself
+
+    async def _prepare(self) -> None:
+        before = self._clock.monotonic()
+        if self.outage and self.outage.next_at > before:
+            await self._sit_out(self.outage)
+            return
+        self._tally.waiting_for = "the access token"
+        await self._slot()
+        reply = await self._gateway.prepare()
+        now = self._clock.monotonic()
+        if not self._prepared(reply):
+            if self.outage is None:
+                self.outage = Outage(f"no access token ({reply.code or reply.status or reply.fault})", now)
+            self.outage.probe_failed(now)
+        self._waited(Wait.TOKEN, before, now)
+
+    async def _probe(self, outage: Outage) -> None:
+        if outage.next_at > self._clock.monotonic():
+            await self._sit_out(outage)
+            return
+        await self._slot()
+        reply = await self._gateway.current_time()
+        now = self._clock.monotonic()
+        if self._probed(reply):
+            outage.answering = True
+            outage.next_at = now
+        else:
+            outage.probe_failed(now)
+
+    async def _sit_out(self, outage: Outage) -> None:
+        now = self._clock.monotonic()
+        self._tally.waiting_for = outage.why
+        await self.bell.wait(outage.next_at - now)
+        self._waited(Wait.OUTAGE, now, self._clock.monotonic())
+
+    async def _slot(self) -> None:
+        granted = await self._limiter.admit(1)
+        if granted != 1:
+            raise IllegalMove("the limiter granted more than it was asked for")
+        self._limiter.started()
+        self._count_call()
+
+    @staticmethod
+    def withdrawn(case: Case, at_ms: int) -> Step:
+        """The record that an intent was never sent; the attempt's number is free again."""
+        case.move(State.PENDING)
+        step = Step(
+            row=case.job.row,
+            state=State.PENDING,
+            at_ms=at_ms,
+            attempt=case.attempts,
+            evidence=Evidence.NOT_APPLIED,
+            code="not-sent",
+            message="the run stopped before this attempt was sent",
+        )
+        case.attempts -= 1
+        return step

@@ -1,0 +1,217 @@
+"""The EnOS API gateway: its endpoints, signed calls, and their replies (contract sections 1, 3 and 5).
+
+Rule 1: one method call is one call on the wire. Nothing here waits for another try.
+Rule 2: what is signed is what is sent: a body is made into bytes once.
+Rule 3: no text leaves this file before the secrets in it are masked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import msgspec
+import orjson
+
+from .auth import Credentials, Signer, Tokens
+from .envelope import SUCCESS_KEY, Envelope, parse
+from .errors import SettingsError
+from .headers import http_date, retry_after, target_host
+from .model import Fault, Job, Reply
+from .ports import Clock, InstanceQuery, SystemClock
+from .settings import Settings, check_gateway
+from .wire import Answer, Wire, address
+
+if TYPE_CHECKING:
+    import ssl
+
+    from yarl import URL
+
+SERVICE = {"v2.0": "/dataflow-batch-service/v2.0", "v2.1": "/batch-processing-service/v2.1"}
+TOKEN_SERVICE = "/apim-token-service/v2.0/token/get"  # noqa: S105 - a path
+TOKEN_SUCCESS_KEY = SUCCESS_KEY["v2.0"]  #: in every API version
+CLOCK_TOLERANCE_S = 30.0  #: a difference to the gateway's clock that could be the reason for a refusal
+MESSAGE_LENGTH = 300
+
+_JSON = {"Content-Type": "application/json"}
+_UNAUTHORISED = 401
+_TIMESTAMP_REFUSED = 497  #: legacy service code: timestamp or signature check failed
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    """A call with all that is the same each time."""
+
+    method: str
+    url: URL
+    signer: Signer
+
+
+class HttpGateway:
+    """Implements `ports.Gateway` over HTTP. To be used and closed on one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        *,
+        clock: Clock | None = None,
+        proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`settings.gateway` has to be an address: `SettingsError` if credentials must not be sent there.
+
+        `tls` stands in for the system's trusted certificates. Verification is never switched off.
+        """
+        check_gateway(settings.gateway)
+        self._clock = clock or SystemClock()
+        self._wire = Wire(
+            timeout_s=settings.timeout_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            clock=self._clock,
+            tls=tls,
+            proxy=proxy,
+        )
+        self._origin = settings.gateway
+        self._host = urlsplit(settings.gateway).hostname or ""
+        self._service = SERVICE[settings.api]
+        self._success_key = SUCCESS_KEY[settings.api]
+        self._ids = {"orgId": settings.org_id, "userId": settings.user_id}
+        self._secret = credentials.app_secret
+        self._constant_secrets = [credentials.app_secret, credentials.app_key, *_password(proxy)]
+        self._tokens = Tokens(credentials)
+        self._mask = _mask(self._constant_secrets)
+        self._preparing = asyncio.Lock()
+        self._clock_offset_s: float | None = None
+        try:
+            self._token_url = address(self._origin, TOKEN_SERVICE, {})
+        except ValueError as error:
+            raise SettingsError(f"--gateway {self._origin!r} is not an address: {error}") from None
+        self._trigger = self._endpoint("POST", "/flows", {"action": "trigger", **self._ids})
+        self._search = self._endpoint("POST", "/flowInstances", {"action": "search", **self._ids})
+        self._time = self._endpoint("GET", "/time", {"action": "getCurrentTime"})
+
+    def __repr__(self) -> str:
+        return f"<HttpGateway {self._origin} {self._tokens}>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a token, and its renewal is not due."""
+        return self._tokens.usable(self._clock.monotonic())
+
+    async def prepare(self) -> Reply:
+        """Fetch an access token. The reply says how that went; the token itself is not in it."""
+        async with self._preparing:
+            if self.ready:
+                return Reply(status=200, code=0, success=True, message="the access token is still good")
+            body = self._tokens.ask(self._now_ms())
+            answer = await self._wire.send("POST", self._token_url, body, _JSON)
+            now = self._clock.monotonic()
+            envelope = parse(answer.body, TOKEN_SUCCESS_KEY)
+            success = envelope.success and answer.status == 200 and self._tokens.accept(envelope.data, now)
+            if success and (token := self._tokens.current):
+                self._mask = _mask([*self._constant_secrets, token.value])
+            else:
+                self._tokens.postpone(now)
+            return self._reply(answer, msgspec.structs.replace(envelope, success=success, data=None), 0)
+
+    def refuse_token(self, token: int) -> None:
+        """Forget the token with that serial number."""
+        self._tokens.refuse(token)
+
+    async def trigger(self, job: Job) -> Reply:
+        """Start the job's flow."""
+        body = b'{"flowId":%d,"triggerTime":%d}' % (job.flow_id, job.trigger_time_ms)
+        return await self._call(self._trigger, body)
+
+    async def get_instance(self, instance_id: str) -> Reply:
+        """Ask for one instance by its ID."""
+        params = {"action": "get", "flowInstId": instance_id, **self._ids}
+        return await self._call(self._endpoint("GET", "/flowInstances", params))
+
+    async def list_instances(self, query: InstanceQuery) -> Reply:
+        """Ask for one page of a list of instances; of every owner."""
+        body = {
+            "type": query.type,
+            "expression": query.expression,
+            "owner": "",
+            "fromTriggerTime": query.from_ms,
+            "toTriggerTime": query.to_ms,
+            "status": query.status,
+            "pagination": {"pageNo": query.page, "pageSize": query.page_size},
+        }
+        return await self._call(self._search, orjson.dumps(body))
+
+    async def current_time(self) -> Reply:
+        """Ask for the service's clock."""
+        return await self._call(self._time)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._wire.aclose()
+
+    def _endpoint(self, method: str, path: str, params: dict[str, str]) -> _Endpoint:
+        url = address(self._origin, self._service + path, params)
+        return _Endpoint(method, url, Signer(params, self._secret))
+
+    async def _call(self, endpoint: _Endpoint, body: bytes = b"") -> Reply:
+        token = self._tokens.current
+        if token is None:  # refused between the caller's look at `ready` and now
+            return Reply(fault=Fault.NOT_SENT, message="the access token was refused meanwhile")
+        timestamp = str(self._now_ms())
+        headers = {
+            "apim-accesstoken": token.value,
+            "apim-timestamp": timestamp,
+            "apim-signature": endpoint.signer.sign(token.value, body, timestamp),
+        }
+        if body:
+            headers |= _JSON
+        answer = await self._wire.send(endpoint.method, endpoint.url, body or None, headers)
+        envelope = parse(answer.body, self._success_key)
+        if answer.status == _UNAUTHORISED or envelope.code == _TIMESTAMP_REFUSED:
+            self._compare_clocks(answer)
+        return self._reply(answer, envelope, token.serial)
+
+    def _reply(self, answer: Answer, envelope: Envelope, token: int) -> Reply:
+        headers = answer.headers
+        return Reply(
+            fault=answer.fault,
+            status=answer.status,
+            code=envelope.code,
+            success=envelope.success,
+            message=self._shown(answer.message or envelope.message),
+            data=envelope.data,
+            retry_after_s=retry_after(headers.get("Retry-After"), self._clock.wall()),
+            location=target_host(headers.get("Location"), self._host),
+            token=token,
+            bytes_out=answer.bytes_out,
+            latency_s=answer.latency_s,
+        )
+
+    def _now_ms(self) -> int:
+        return round((self._clock.wall() + (self._clock_offset_s or 0.0)) * 1000)
+
+    def _compare_clocks(self, answer: Answer) -> None:
+        """After a refusal, once: if the gateway's clock is far from ours, go by the gateway's from now on."""
+        then = http_date(answer.headers.get("Date"))
+        if then is None or self._clock_offset_s is not None:
+            return
+        offset_s = then - self._clock.wall()
+        if abs(offset_s) > CLOCK_TOLERANCE_S:
+            self._clock_offset_s = offset_s
+
+    def _shown(self, text: str) -> str:
+        """The text with secrets masked and its length bounded, on one line."""
+        return " ".join(self._mask.sub("***", text)[:MESSAGE_LENGTH].split()) if text else ""
+
+
+def _password(proxy: str | None) -> list[str]:
+    password = urlsplit(proxy).password if proxy else None
+    return [password] if password else []
+
+
+def _mask(secrets: list[str]) -> re.Pattern[str]:
+    """Finds secrets in a text, also percent-encoded ones; the longest first."""
+    forms = {form for secret in secrets for form in (secret, quote(secret, safe="")) if form}
+    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))

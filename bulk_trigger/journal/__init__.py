@@ -1,0 +1,10 @@
+"""The journal: the durable truth of a run, in one SQLite file."""
+
+from __future__ import annotations
+
+from .flows import Flow
+from .history import Unfinished
+from .journal import Journal
+from .reading import DONE_ALREADY, EXISTS, Halt
+
+__all__ = ["DONE_ALREADY", "EXISTS", "Flow", "Halt", "Journal", "Unfinished"]

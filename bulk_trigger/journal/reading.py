@@ -1,0 +1,155 @@
+"""What can be asked of a journal that is open."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..header import decode_header
+from ..model import State
+from .accounting import check
+from .counting import read_totals
+from .flows import Flows
+from .history import History
+from .importing import DUPLICATE
+from .schema import FINAL, STATES, codes_of
+from .standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from ..model import Intent, Job, Outcome, Step
+    from ..totals import Totals
+    from .database import Database
+    from .flows import Flow
+    from .history import Unfinished
+
+EXISTS = "exists"
+DONE_ALREADY = frozenset({EXISTS, DUPLICATE})  #: reasons of skipped rows that nobody has to do again
+
+_REPLAY = (
+    "SELECT row, state FROM (SELECT seq, row, state FROM steps "
+    "UNION ALL SELECT seq, row, 1 FROM intents ORDER BY seq)"
+)
+_LAST = "SELECT max((SELECT ifnull(max(seq), 0) FROM steps), ifnull(max(seq), 0)) FROM intents"
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """A row whose ending stops, or has begun to stop, the lane of its flow."""
+
+    flow_id: int
+    row: int
+    state: State
+    code: str
+    message: str
+
+
+class Reading:
+    """A journal's content: where every row stands, and what is known about it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        ((data,),) = database.read("SELECT json FROM header")
+        self.header = decode_header(data, database.path)
+        self._standing = Standing(self.header.first_row, self.header.rows)
+        self._standing.replay(database.read(_REPLAY))
+        ((last,),) = database.read(_LAST)
+        self._seq: int = last  #: number of the last event
+        self._flows = Flows(database, self._standing, self.header.settings.order)
+        self._history = History(database, self._standing)
+
+    @property
+    def epoch(self) -> int:
+        """Number of this session: 1 for the run itself, one more with each resume."""
+        return self._database.epoch
+
+    def __repr__(self) -> str:
+        where = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        return f"<Journal session {self.epoch} | {where or 'no rows'}>"
+
+    # --- the lanes
+
+    def look_ahead(self, requests: Sequence[tuple[int, Job | None]], limit: int) -> list[list[Job]]:
+        """Give, for each (flow, job taken last), the next jobs that have not ended, in lane order."""
+        return [list(islice(self._flows.lane(flow_id, after), limit)) for flow_id, after in requests]
+
+    def inputs_of(self, rows: Sequence[int]) -> list[tuple[Job, dict[str, Any]]]:
+        """Give these rows' jobs with their other columns, in the order asked for."""
+        return [self._history.input_of(row) for row in rows]
+
+    def benign_skips(self) -> int:
+        """Count the skipped rows that nobody has to do again."""
+        codes = ", ".join(f"'{code}'" for code in sorted(DONE_ALREADY))
+        query = f"SELECT count(*) FROM steps WHERE {FINAL} AND state IN ({codes_of([State.SKIPPED])}) AND code IN ({codes})"  # noqa: E501, S608 - our words
+        ((count,),) = self._database.read(query)
+        return int(count)
+
+    def longest_flows(self, skip: int, limit: int) -> list[Flow]:
+        """Give flows by their number of rows, longest first."""
+        return self._flows.longest(skip, limit)
+
+    def next_flows(self, after_rank: int, limit: int) -> list[Flow]:
+        """Give flows by their first row; begin with `after_rank` 0."""
+        return self._flows.following(after_rank, limit)
+
+    def halted_flows(self, states: Collection[State]) -> list[Halt]:
+        """Give the flows with an ending in `states` and rows still to do, each with the first such ending.
+
+        A crash between an ending and the `skip_rest` that it calls for leaves such flows. Rows skipped
+        because they exist already, or are duplicates, halt nothing.
+        """
+        halts: dict[int, Halt] = {}
+        for flow_id, row, state, code, message in self._database.read(_halts(states)):
+            if flow_id not in halts and code not in DONE_ALREADY:
+                halts[flow_id] = Halt(flow_id, row, STATES[state], code, message)
+        return [halt for halt in halts.values() if any(self._flows.lane(halt.flow_id))]
+
+    # --- what is known
+
+    def counts(self) -> dict[State, int]:
+        """How many rows are where, exactly; every state is there."""
+        return self._standing.counts()
+
+    def state(self, row: int) -> State:
+        """Where a row is."""
+        return self._standing.state(row)
+
+    def unfinished(self) -> list[Unfinished]:
+        """Give the rows with a history but no ending, by row."""
+        return self._history.unfinished()
+
+    def calls_since(self, at_ms: int) -> list[tuple[int, int]]:
+        """Count all calls since then, per second, as (epoch ms of the second's last call, calls)."""
+        return self._history.calls_since(at_ms)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Give every row in input order, as it ended or where it stands; `extra` has raw JSON values."""
+        return self._history.outcomes()
+
+    def attempts(self, row: int) -> list[Intent | Step]:
+        """Give everything that is known about a row, oldest first."""
+        return self._history.of_row(row)
+
+    def notes(self) -> dict[str, Any]:
+        """Give the facts that `note` kept."""
+        return {
+            key: msgspec.json.decode(value)
+            for key, value in self._database.read("SELECT key, json FROM notes")
+        }
+
+    def totals(self) -> Totals:
+        """Count what the summary tells."""
+        return read_totals(self._database, self.header, self.counts(), self.notes())
+
+    def check(self) -> list[str]:
+        """Prove the accounting; returns what is wrong, in sentences (the first 100)."""
+        return check(self._database, self.header, self.counts())
+
+
+def _halts(states: Collection[State]) -> str:
+    return (
+        "SELECT flow_id, row, state, code, message FROM steps JOIN jobs USING (row) "  # noqa: S608 - our words
+        f"WHERE {FINAL} AND state IN ({codes_of(states)}) ORDER BY seq"
+    )

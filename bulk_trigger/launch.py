@@ -1,0 +1,270 @@
+"""From a job list to a run: the import, the refusals, the lock, and the gateway that is meant.
+
+    create()  a job list, a directory, settings     -> Opened      (nothing was sent yet)
+    reopen()  a run directory                       -> Opened
+    execute() an Opened, credentials                -> Ending      (the run itself)
+
+All that can be refused is refused here, before the first send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+import shutil
+import time
+from typing import Any, Self
+
+import msgspec
+
+from .auth import Credentials
+from .child import sandbox_process
+from .errors import RunRefused, SettingsError
+from .files import check_target
+from .gateway import HttpGateway
+from .header import JOURNAL, Header, Input, find_run, read_sidecar, write_sidecar
+from .journal import Journal
+from .model import State
+from .ports import Gateway, Observer
+from .reader import JobList, describe_problems
+from .run import Ending, Run, write_outputs
+from .runlock import RunLock
+from .settings import Durability, Settings
+from .version import VERSION
+
+#: What `resume` may be given anew (design decision 17); everything else is the run's own for good.
+OVERRIDABLE = frozenset(
+    {
+        "rates",
+        "in_flight",
+        "timeout_s",
+        "patience_s",
+        "reconcile_wait_s",
+        "durability",
+        "drain_s",
+    }
+)
+
+
+class Opened:
+    """A run directory that is ours: locked, its journal open. A context manager."""
+
+    def __init__(self, directory: Path, journal: Journal, settings: Settings, lock: RunLock) -> None:
+        self.directory = directory
+        self.journal = journal
+        self.settings = settings  #: the header's, with what was given anew
+        self._lock = lock
+
+    @property
+    def header(self) -> Header:
+        """What is known about the run from its first moment on."""
+        return self.journal.header
+
+    def close(self) -> None:
+        """Close the journal and give the directory back; safe to call twice."""
+        self.journal.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def create(  # noqa: PLR0913 - what a run is made of
+    jobs: JobList,
+    directory: Path,
+    settings: Settings,
+    *,
+    outputs: Sequence[Path] = (),
+    force: bool = False,
+    again: bool = False,
+    name: str | None = None,
+) -> Opened:
+    """Read and validate the whole job list into a new run directory.
+
+    `again`: also if this directory's parent holds a run of the same input and target. `outputs` must not
+    exist without `force`. Raises `InputError`, `SettingsError`, `RunRefused`, `JournalError`: nothing was
+    sent then, and no run is left.
+    """
+    for output in outputs:
+        check_target(output, force=force)
+    if (directory / JOURNAL).exists():
+        raise RunRefused(f"{directory} holds a run already; go on with it: bulk-trigger resume {directory}")
+    existed = directory.exists()
+    with ExitStack() as undo:
+        lock = RunLock(directory)
+        lock.acquire()
+        undo.callback(_remove if not existed else _leave, directory)
+        undo.callback(lock.release)
+        journal = Journal.create(
+            directory / JOURNAL,
+            jobs,
+            settings=settings,
+            tool=VERSION,
+            at_ms=_now_ms(),
+            source=lambda: describe(jobs, name),
+            explain=lambda problems, total: describe_problems(jobs.name, problems, total),
+        )
+        undo.callback(journal.close)
+        if not again:
+            _refuse_same(directory, journal.header)
+        write_sidecar(directory, journal.header)
+        undo.pop_all()
+    return Opened(directory, journal, settings, lock)
+
+
+def reopen(
+    directory: Path, overrides: Mapping[str, Any] | None = None, *, rerun: Collection[State] = ()
+) -> Opened:
+    """Take up a run where it stopped; `rerun`: run again what these states hold.
+
+    Raises `RunRefused`, `SettingsError`, `JournalError`.
+    """
+    changes = dict(overrides or {})
+    if fixed := changes.keys() - OVERRIDABLE:
+        raise SettingsError(f"{', '.join(sorted(fixed))} cannot change in a resumed run; start a new one")
+    with ExitStack() as undo:
+        lock = _lock_existing(directory)
+        undo.callback(lock.release)
+        durability = changes.get("durability") or _durability(directory)
+        journal = Journal.open(directory / JOURNAL, at_ms=_now_ms(), durability=durability)
+        undo.callback(journal.close)
+        write_sidecar(directory, journal.header)  # a crash right after the import may have left none
+        settings = _changed(journal.header.settings, changes)
+        if rerun:
+            journal.reopen(rerun, _now_ms())
+        undo.pop_all()
+    return Opened(directory, journal, settings, lock)
+
+
+def look_into(directory: Path) -> Opened:
+    """Open a run that nobody operates, to look at it: nothing can be written to it.
+
+    Raises `RunRefused` while it runs, or if there is none, and `JournalError`.
+    """
+    lock = _lock_existing(directory)
+    try:
+        journal = Journal.read(directory / JOURNAL)
+    except BaseException:
+        lock.release()
+        raise
+    return Opened(directory, journal, journal.header.settings, lock)
+
+
+async def execute(
+    opened: Opened,
+    credentials: Credentials | None = None,
+    *,
+    gateway: Gateway | None = None,
+    outputs: Sequence[Path] = (),
+    observer: Observer | None = None,
+    notice: Callable[[str], None] = lambda _: None,
+    ready: Callable[[Run], None] = lambda _: None,
+) -> Ending:
+    """Run an opened run to its end, or until it stops; closes its journal.
+
+    The gateway is the one of the settings, unless one is brought along. `observer` is told how every job
+    ended, `notice` what the user should hear once, in a sentence. `ready` is given the run before it
+    starts, to stop it or to look at it.
+    """
+    async with _gateway(opened, credentials, gateway) as (settings, target):
+        run = Run(
+            opened.directory,
+            opened.journal,
+            settings,
+            target,
+            outputs=outputs,
+            observer=observer,
+            notice=notice,
+        )
+        ready(run)
+        return await run.execute()
+
+
+def export(opened: Opened, outputs: Sequence[Path]) -> dict[str, Any]:
+    """Write results and summary again from the journal; see `run.write_outputs`."""
+    return write_outputs(opened.directory, opened.journal, outputs)
+
+
+def describe(jobs: JobList, name: str | None = None) -> Input:
+    """What a job list that was read to its end is known by."""
+    ours = {jobs.flow_column, jobs.time_column}
+    return Input(
+        name=name or jobs.name,
+        format=jobs.format,
+        sha256=jobs.sha256,
+        size=jobs.size,
+        columns=tuple(column for column in jobs.header if column in ours or column in jobs.columns),
+        flow_column=jobs.flow_column,
+        time_column=jobs.time_column,
+    )
+
+
+@asynccontextmanager
+async def _gateway(
+    opened: Opened, credentials: Credentials | None, gateway: Gateway | None
+) -> AsyncIterator[tuple[Settings, Gateway]]:
+    settings = opened.settings
+    if gateway is not None:
+        yield settings, gateway
+    elif settings.is_sandbox:
+        async with sandbox_process(settings, opened.directory) as (here, own):
+            yield settings, HttpGateway(here, own)
+    elif credentials is None:
+        raise SettingsError(
+            "no credentials; set BULK_TRIGGER_APP_KEY and BULK_TRIGGER_APP_SECRET, or ..._FILE for each"
+        )
+    else:
+        yield settings, HttpGateway(settings, credentials)
+
+
+def _refuse_same(directory: Path, header: Header) -> None:
+    settings = header.settings
+    same = find_run(
+        directory.parent,
+        sha256=header.input.sha256,
+        gateway=settings.gateway,
+        org_id=settings.org_id,
+        user_id=settings.user_id,
+    )
+    if same is not None:
+        raise RunRefused(
+            f"{same} is a run of the same job list against the same gateway.\n"
+            f"  go on with it:            bulk-trigger resume {same}\n"
+            f"  or trigger it all again:  the same command with --new"
+        )
+
+
+def _lock_existing(directory: Path) -> RunLock:
+    if not (directory / JOURNAL).is_file():
+        raise RunRefused(f"{directory} is not a run directory: it has no {JOURNAL}")
+    lock = RunLock(directory)
+    lock.acquire()
+    return lock
+
+
+def _durability(directory: Path) -> Durability:
+    try:
+        return read_sidecar(directory).settings.durability
+    except RunRefused:
+        return Durability.POWER
+
+
+def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    changed: Settings = msgspec.structs.replace(settings, **changes)
+    return changed
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _leave(directory: Path) -> None:
+    """A directory that was there before stays."""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

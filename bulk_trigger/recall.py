@@ -1,0 +1,73 @@
+"""What earlier sessions left unfinished, given back to the lanes as their rows come up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .journal import Unfinished
+from .lanes import Case
+from .model import Evidence, Flag, Job, Kind, State, Step, Verdict
+from .verdicts import BY_CODE, BY_FAULT
+
+#: Codes of attempts that did not count against `--retries`.
+_UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}
+UNCHARGED = {*map(str, _UNCHARGED), "http-401", "http-429"}
+
+
+class Recall:
+    """The cases of rows with a history."""
+
+    def __init__(self, unfinished: Iterable[Unfinished]) -> None:
+        self._unfinished = {each.job.row: each for each in unfinished}
+
+    def case(self, job: Job) -> Case:
+        """Make the case of a job, with what is known about it."""
+        case = Case(job)
+        if past := self._unfinished.pop(job.row, None):
+            _restore(case, past)
+        return case
+
+    def never_looked_up(self, flow_id: int, at_ms: int) -> Iterator[Step]:
+        """End, as unknown again, the rows of a stopped flow that were to be looked up and now will not be."""
+        for row, past in list(self._unfinished.items()):
+            if past.job.flow_id == flow_id and past.state is State.RECONCILING:
+                del self._unfinished[row]
+                yield Step(
+                    row=row,
+                    state=State.UNKNOWN,
+                    at_ms=at_ms,
+                    evidence=Evidence.UNKNOWN,
+                    code="flow-stopped",
+                    message="not looked up: an earlier row of the flow stopped it",
+                )
+
+
+def _restore(case: Case, past: Unfinished) -> None:
+    case.state = past.state
+    case.attempts = past.attempt
+    case.charged = sum(step.sent_ms is not None and step.code not in UNCHARGED for step in past.steps)
+    case.first_sent_ms = past.first_sent_ms
+    flags = past.flags.split()
+    case.dup_risk = Flag.DUP_RISK in flags
+    case.order_uncertain = Flag.ORDER_UNCERTAIN in flags
+    case.anomaly = Flag.ANOMALY in flags
+    if past.intent:
+        case.sent_ms = past.intent.at_ms
+    elif past.state is State.RECONCILING and past.steps:
+        case.doubt = _doubt_of(past.steps)
+
+
+def _doubt_of(steps: tuple[Step, ...]) -> Verdict | None:
+    """What put a row in doubt, from the last step that answers one of its sends."""
+    step = next((step for step in reversed(steps) if step.sent_ms is not None), None)
+    if step is None:
+        return None
+    if step.code.isdecimal() and (known := BY_CODE.get(int(step.code))) and known.kind is Kind.INTERNAL:
+        return Verdict(evidence=Evidence.UNKNOWN, kind=Kind.INTERNAL, code=step.code, message=step.message)
+    return Verdict(
+        evidence=Evidence.UNKNOWN,
+        kind=Kind.DOUBTFUL,
+        answered=step.status is not None and step.code not in set(BY_FAULT) and step.status < 501,
+        code=step.code,
+        message=step.message,
+    )

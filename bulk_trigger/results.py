@@ -1,0 +1,230 @@
+"""Outcomes → the files that people get: results, failed rows, rows in doubt. One pass, whole or absent.
+
+Nothing here reads a clock, so a file that is written again is the same, byte for byte.
+
+CSV and JSONL have the same columns. Times are UTC ISO 8601 with milliseconds and `Z`, `triggerTime` is epoch
+milliseconds, `latencyMs` is a number with one decimal. What the gateway said goes through `clean`; the user's
+own columns go through unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from .cells import carried_cell, clean, code_cell, iso_time
+from .files import WholeFile
+from .model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from .header import Header
+    from .model import Outcome
+
+COLUMNS = (
+    "row",
+    "flowId",
+    "triggerTime",
+    "status",
+    "flowInstanceId",
+    "code",
+    "message",
+    "attempts",
+    "via",
+    "flags",
+    "sentAt",
+    "settledAt",
+    "latencyMs",
+)
+TRIO = ("status", "code", "message")  #: what a list of rows to run again has after the input's own columns
+_DONE_ALREADY = frozenset({"exists", "duplicate"})
+_CHUNK = 500
+
+
+class Table(Protocol):
+    """One way to write outcomes."""
+
+    def head(self) -> bytes:
+        """Give what comes before the first outcome."""
+
+    def lines(self, outcomes: list[Outcome]) -> bytes:
+        """Give the lines of these outcomes; of those that do not belong here, none."""
+
+
+class CsvResults:
+    """The results as CSV."""
+
+    def __init__(self, header: Header) -> None:
+        self._extra = header.input.extra_columns
+
+    def head(self) -> bytes:
+        """Give the line of column names."""
+        return _csv([(*COLUMNS, *map(_own_name, self._extra))])
+
+    def lines(self, outcomes: list[Outcome]) -> bytes:
+        """Give one line for each outcome."""
+        return _csv([(*_cells(outcome), *_carried(outcome, self._extra)) for outcome in outcomes])
+
+
+class JsonResults:
+    """The results as JSONL."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+
+    def head(self) -> bytes:
+        """Give nothing: every line names its columns."""
+        return b""
+
+    def lines(self, outcomes: list[Outcome]) -> bytes:
+        """Give one object for each outcome."""
+        return self._encoder.encode_lines([_record(outcome) for outcome in outcomes])
+
+
+class RowsAgain:
+    """Some of the rows as CSV in the input's own columns, and why they are here: a job list for `run`."""
+
+    def __init__(self, header: Header, wanted: Callable[[Outcome], bool]) -> None:
+        self._input = header.input
+        self._wanted = wanted
+        self._as_number = header.settings.time_unit == "ms"
+        self._columns = tuple(name for name in header.input.columns if name not in TRIO)
+
+    def head(self) -> bytes:
+        """Give the line of column names."""
+        return _csv([(*self._columns, *TRIO)])
+
+    def lines(self, outcomes: list[Outcome]) -> bytes:
+        """Give one line for each outcome that is wanted here."""
+        return _csv([self._cells(outcome) for outcome in outcomes if self._wanted(outcome)])
+
+    def _cells(self, outcome: Outcome) -> list[object]:
+        names = self._input.flow_column, self._input.time_column
+        own = dict(zip(names, (outcome.flow_id, self._time(outcome.trigger_time_ms)), strict=True))
+        return [
+            *(own[name] if name in own else carried_cell(outcome.extra.get(name)) for name in self._columns),
+            outcome.state.value,
+            code_cell(outcome.code),
+            clean(outcome.message, cell=True),
+        ]
+
+    def _time(self, time: int | str | None) -> int | str | None:
+        """Write a time so that it is read as the same, with or without the flags of the run."""
+        return time if self._as_number or not isinstance(time, int) else iso_time(time)
+
+
+def is_failed(outcome: Outcome) -> bool:
+    """Whether a row belongs into `failed.csv`: it may be run again, and it is safe to."""
+    skipped = outcome.state is State.SKIPPED and outcome.code not in _DONE_ALREADY
+    return skipped or outcome.state is State.FAILED
+
+
+def is_unknown(outcome: Outcome) -> bool:
+    """Whether a row belongs into `unknown.csv`: it may have been triggered."""
+    return outcome.state is State.UNKNOWN
+
+
+def write_results(
+    outcomes: Iterable[Outcome],
+    header: Header,
+    results: Iterable[Path],
+    *,
+    failed: Path | None = None,
+    unknown: Path | None = None,
+) -> None:
+    """Write all files in one pass, and put them into their places when all are complete.
+
+    The ending says the form of results: `.jsonl`, `.ndjson` and `.json` are JSONL, anything else is CSV.
+    Raises `OSError`.
+    """
+    tables: dict[Path, Table] = {path: _table(path, header) for path in results}
+    if failed:
+        tables[failed] = RowsAgain(header, is_failed)
+    if unknown:
+        tables[unknown] = RowsAgain(header, is_unknown)
+    with contextlib.ExitStack() as stack:
+        files = [(stack.enter_context(WholeFile(path)), table) for path, table in tables.items()]
+        for file, table in files:
+            file.write(table.head())
+        for chunk in _chunks(outcomes):
+            for file, table in files:
+                file.write(table.lines(chunk))
+
+
+def result_lines(outcomes: Iterable[Outcome]) -> Iterator[bytes]:
+    """Give the results as JSONL, one line at a time."""
+    table = JsonResults()
+    for outcome in outcomes:
+        yield table.lines([outcome])
+
+
+def _table(path: Path, header: Header) -> Table:
+    return JsonResults() if path.suffix.lower() in {".jsonl", ".ndjson", ".json"} else CsvResults(header)
+
+
+def _chunks(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+    remaining = iter(outcomes)
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cells(outcome: Outcome) -> tuple[object, ...]:
+    latency = outcome.latency_ms
+    return (
+        outcome.row,
+        outcome.flow_id,
+        outcome.trigger_time_ms,
+        outcome.state.value,
+        outcome.instance_id and clean(outcome.instance_id, cell=True),
+        code_cell(outcome.code),
+        outcome.message and clean(outcome.message, cell=True),
+        outcome.attempts,
+        outcome.via,
+        outcome.flags,
+        None if outcome.sent_ms is None else iso_time(outcome.sent_ms),
+        None if outcome.settled_ms is None else iso_time(outcome.settled_ms),
+        None if latency is None else f"{latency:.1f}",
+    )
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    latency = outcome.latency_ms
+    record = {
+        "row": outcome.row,
+        "flowId": outcome.flow_id,
+        "triggerTime": outcome.trigger_time_ms,
+        "status": outcome.state.value,
+        "flowInstanceId": outcome.instance_id and clean(outcome.instance_id),
+        "code": clean(outcome.code),
+        "message": clean(outcome.message),
+        "attempts": outcome.attempts,
+        "via": outcome.via,
+        "flags": outcome.flags,
+        "sentAt": None if outcome.sent_ms is None else iso_time(outcome.sent_ms),
+        "settledAt": None if outcome.settled_ms is None else iso_time(outcome.settled_ms),
+        "latencyMs": None if latency is None else round(latency, 1),
+    }
+    for name, value in outcome.extra.items():
+        record[_own_name(name)] = value
+    return record
+
+
+def _own_name(column: str) -> str:
+    return f"input.{column}" if column in COLUMNS else column
+
+
+def _carried(outcome: Outcome, columns: tuple[str, ...]) -> list[str]:
+    return [carried_cell(outcome.extra.get(name)) for name in columns] if columns else []

@@ -1,0 +1,380 @@
+"""A run: the only place that knows all the stages, and the only one that opens a task group.
+
+    jobs ─► reader ─► journal ─► lanes ─► [intent] ─► limiter ─► gateway ─► verdicts ─► retry ─► [outcome] ─► results
+                                  ▲                                                       │
+                                  └───────────── waiting / reconciling, through here ─────┘
+
+A fixed set of workers carries the calls; one task dispatches, one feeds the lanes, one tells how it goes.
+The first reason to stop ends the sending: unsent intents are recorded as such, what is in flight may still
+answer for `--drain` seconds, and what has not answered then is settled by `resume`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+import msgspec
+
+from .dispatch import Dispatcher
+from .errors import BulkTriggerError, JournalError
+from .feed import Feed
+from .files import write_progress
+from .herald import Herald
+from .journal import Journal
+from .judge import Judge, Stop
+from .lanes import Case, Lanes
+from .limiter import Limiter
+from .model import ENDINGS, Intent, Job, Reply, Scope, State, Step
+from .ports import Clock, Gateway, Observer, SystemClock
+from .recall import Recall
+from .reconcile import Lookups
+from .results import write_results
+from .scribe import Scribe
+from .settings import OnFailure, OnUnknown, Settings
+from .summary import summarise, write_summary
+from .tally import Tally
+from .verdicts import judge_probe, judge_token
+
+TICK_S = 1.0
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a session of a run ended."""
+
+    exit_code: int
+    reason: str  #: why it stopped before every row had ended; "" if they all have
+    bottleneck: str | None
+    summary: Mapping[str, Any]
+
+
+class Run:
+    """One execution of one job list, in its run directory. The journal must be open; `execute` closes it."""
+
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self,
+        directory: Path,
+        journal: Journal,
+        settings: Settings,
+        gateway: Gateway,
+        *,
+        outputs: Sequence[Path] = (),
+        observer: Observer | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+        clock: Clock | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self._journal = journal
+        self._gateway = gateway
+        self._outputs = outputs
+        self._observer = observer
+        self._notice = notice
+        self._threaded = threaded
+        self._recall = Recall(journal.unfinished())
+        self.tally = Tally(
+            journal.header.rows, journal.counts(), journal.benign_skips(), self.clock.monotonic()
+        )
+        self.limiter = Limiter(settings.rates, self.clock)
+        self.lanes = Lanes(self._recall.case)
+        self._stop: Stop | None = None
+        self._over = anyio.Event()
+        self._leave = anyio.Event()
+
+    # --- what the caller does
+
+    def stop(self, stop: Stop) -> None:
+        """Stop sending and drain; the first reason counts."""
+        if self._stop is None:
+            self._stop = stop
+            self._over.set()
+
+    def leave(self) -> None:
+        """Stop, and do not wait for what is in flight."""
+        self._leave.set()
+        self.stop(Stop(7, "left"))
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the run is ending before every row has."""
+        return self._stop is not None
+
+    async def execute(self) -> Ending:
+        """Trigger everything that is left to do; returns when every row has ended, or the run has stopped.
+
+        Raises `JournalError` only if not even the reason can be told apart from it.
+        """
+        self._scribe = Scribe(self._journal, self._committed, threaded=self._threaded)
+        self._build()
+        self._remember_calls()
+        if not self.tally.left:
+            self._over.set()
+        try:
+            await self._work_through()
+        except* BulkTriggerError as group:
+            self.stop(_as_stop(group))
+        return await self._finish()
+
+    # --- the tasks
+
+    def _build(self) -> None:
+        self.dispatcher = Dispatcher(
+            settings=self.settings,
+            lanes=self.lanes,
+            limiter=self.limiter,
+            gateway=self._gateway,
+            tally=self.tally,
+            clock=self.clock,
+            scribe=self._scribe,
+            probed=self._probed,
+            prepared=self._prepared,
+            nudge=self._nudge,
+            recalled=self._recalled,
+        )
+        self._lookups = Lookups(self._gateway, self.clock, self.dispatcher.turn)
+        self._feed = Feed(
+            self._journal,
+            self._scribe,
+            self.lanes,
+            low=2 * self.settings.in_flight,
+            fed=self.dispatcher.bell,
+        )
+        self._judge = Judge(
+            settings=self.settings,
+            lanes=self.lanes,
+            limiter=self.limiter,
+            gateway=self._gateway,
+            dispatcher=self.dispatcher,
+            scribe=self._scribe,
+            lookups=self._lookups,
+            tally=self.tally,
+            clock=self.clock,
+            stop=self.stop,
+            stop_flow=self._stop_flow,
+            notice=self._notice,
+        )
+        self._herald = Herald(self._journal, self._scribe, self._observer) if self._observer else None
+
+    async def _work_through(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            self._tasks: TaskGroup = tasks
+            for _ in range(self.settings.in_flight):
+                tasks.start_soon(self._work)
+            if self._herald:
+                tasks.start_soon(self._herald.run)
+            tasks.start_soon(self._tell)
+            await self._stop_halted_flows()
+            async with anyio.create_task_group() as senders:
+                senders.start_soon(self._feed.run)
+                senders.start_soon(self.dispatcher.run)
+                await self._over.wait()
+                senders.cancel_scope.cancel()
+            await self._drain()
+            tasks.cancel_scope.cancel()
+
+    async def _work(self) -> None:
+        """Carry out what the dispatcher hands over, one call after the other."""
+        while True:
+            case = await self.dispatcher.hand()
+            if case.doubt is not None or case.attempts == 0:
+                self.tally.lookups_under_way += 1
+                try:
+                    reading = await self._lookups.read(case.job)
+                finally:
+                    self.tally.lookups_under_way -= 1
+                self._judge.reading(case, reading)
+            else:
+                await self._send(case)
+            self._look_whether_over()
+
+    async def _send(self, case: Case) -> None:
+        case.sent_ms = int(self.clock.wall() * 1000)
+        case.first_sent_ms = case.first_sent_ms or case.sent_ms
+        self.tally.sent(retry=case.attempts > 1)
+        reply = await self._gateway.trigger(case.job)
+        self._judge.reply(case, reply)
+        if case.state is State.SUCCEEDED and not self._lookups.calibrating:
+            self._calibrate(case)
+
+    def _calibrate(self, case: Case) -> None:
+        """Learn from the first success how look-ups behave; the run does not wait for it."""
+        self._lookups.calibrating = True
+        self._tasks.start_soon(
+            self._lookups.calibrate,
+            case.job,
+            self._lookups.calibration.instance_id(case.job),
+            (case.sent_ms or 0) / 1000,
+            self.clock.monotonic(),
+        )
+
+    def _look_whether_over(self) -> None:
+        left = self.tally.left
+        if left and left == self._judge.held:
+            self._judge.release_held(self.clock.monotonic())
+            left = self.tally.left
+        if not left:
+            self._over.set()
+
+    async def _tell(self) -> None:
+        """Let other processes see how it goes, about once a second."""
+        while True:
+            with suppress(OSError):  # the view is no reason to stop; the journal notices a broken disk itself
+                facts = self.tally.snapshot(self.clock.monotonic())
+                write_progress(self.directory / "progress.json", facts)
+            await anyio.sleep(TICK_S)
+
+    # --- what the stages report
+
+    def _committed(self, intents: Sequence[Intent], steps: Sequence[Step]) -> None:
+        if self._scribe.broken:
+            self.stop(Stop(JournalError.exit_code, str(self._scribe.broken)))
+            return
+        self.dispatcher.committed(intents)
+        if self._herald:
+            self._herald.tell(step for step in steps if step.state in ENDINGS)
+
+    def _nudge(self) -> None:
+        self._feed.nudge()
+
+    def _recalled(self, case: Case) -> None:
+        self._judge.recalled(case)
+
+    def _probed(self, reply: Reply) -> bool:
+        answered = judge_probe(reply)
+        if not answered:
+            self._judge.silence(reply)
+        return answered
+
+    def _prepared(self, reply: Reply) -> bool:
+        verdict = judge_token(reply)
+        if verdict.good:
+            return True
+        if verdict.scope is Scope.EVERYONE:
+            self.stop(Stop(4, f"no access token: {verdict.code} {verdict.message}".strip()))
+        self._judge.silence(reply)
+        return False
+
+    def _stop_flow(self, job: Job, reason: str) -> None:
+        self._tasks.start_soon(self._skip_rest, job.flow_id, reason)
+
+    async def _skip_rest(self, flow_id: int, reason: str) -> None:
+        at_ms = int(self.clock.wall() * 1000)
+        for step in self._recall.never_looked_up(flow_id, at_ms):
+            self._scribe.record(step)
+            self.tally.moved(State.RECONCILING, step.state)
+        await self._scribe.flushed()
+        skipped = await self._scribe.ask(self._journal.skip_rest, flow_id, at_ms, "flow-stopped", reason)
+        self.tally.moved(State.PENDING, State.SKIPPED, skipped)
+        self._look_whether_over()
+
+    async def _stop_halted_flows(self) -> None:
+        """Finish what a crash interrupted: flows whose stop was recorded, but not the end of their rows."""
+        states: Collection[State] = {
+            state
+            for state, halts in (
+                (State.FAILED, self.settings.on_failure is OnFailure.STOP_FLOW),
+                (State.UNKNOWN, self.settings.on_unknown is OnUnknown.STOP_FLOW),
+                (State.SKIPPED, True),
+            )
+            if halts
+        }
+        for halt in await self._scribe.ask(self._journal.halted_flows, states):
+            await self._skip_rest(halt.flow_id, halt.message)
+
+    # --- the end
+
+    async def _drain(self) -> None:
+        """Record what was not sent, and let what is in flight answer."""
+        with suppress(JournalError):  # then nothing can be recorded, and `resume` will look everything up
+            await self._scribe.flushed()
+            for case in self.dispatcher.withdraw():
+                self._scribe.record(self.dispatcher.withdrawn(case, int(self.clock.wall() * 1000)))
+        with anyio.move_on_after(self.settings.drain_s):
+            while self.tally.in_flight and not self._leave.is_set():
+                await anyio.sleep(0.02)
+        with suppress(JournalError):
+            await self._scribe.flushed()
+
+    async def _finish(self) -> Ending:
+        """Write what there is to write, and close the journal. No cancellation reaches this."""
+        with anyio.CancelScope(shield=True):
+            try:
+                ending = await self._close()
+            finally:
+                with suppress(JournalError):
+                    await self._scribe.aclose()
+                await self._gateway.aclose()
+        return ending
+
+    async def _close(self) -> Ending:
+        took_s = self.clock.monotonic() - self.tally.started_at
+        exit_code = self.exit_code()
+        reason = self._stop.reason if self._stop and self.tally.left else ""
+        bottleneck = self.tally.bottleneck(took_s)
+        if self._scribe.broken:
+            return Ending(exit_code, reason or str(self._scribe.broken), bottleneck, {})
+        ask, journal = self._scribe.ask, self._journal
+        with suppress(OSError):
+            write_progress(self.directory / "progress.json", self.tally.snapshot(self.clock.monotonic()))
+        if self._herald:
+            await self._herald.finish(everything=not self.tally.left)
+        await ask(journal.note, "exitCode", exit_code)
+        await ask(journal.note, "reason", reason)
+        await ask(journal.note, "bottleneck", bottleneck)
+        await ask(journal.note, "waits", {wait.value: round(s, 3) for wait, s in self.tally.waits.items()})
+        summary = await ask(write_outputs, self.directory, journal, self._outputs)
+        return Ending(exit_code, reason, bottleneck, summary)
+
+    def exit_code(self) -> int:
+        """The exit code that the rows, or else the reason to stop, call for (design section 4)."""
+        if self.tally.left:
+            return self._stop.exit_code if self._stop else 7
+        return exit_code_of(self.tally.counts, self.tally.benign_skips)
+
+    def _remember_calls(self) -> None:
+        """Rebuild the limiter's windows from what earlier sessions sent (P16)."""
+        now_s = self.clock.wall()
+        longest_s = max((rate.per_s for rate in self.settings.rates), default=0.0)
+        calls = self._journal.calls_since(int((now_s - longest_s) * 1000))
+        self.limiter.remember((max(now_s - at_ms / 1000, 0.0), count) for at_ms, count in calls)
+
+
+def exit_code_of(counts: Mapping[State, int], benign_skips: int) -> int:
+    """The exit code of a run whose rows have all ended."""
+    if counts[State.UNKNOWN]:
+        return 5
+    blemished = counts[State.FAILED] + counts[State.INVALID] + counts[State.SKIPPED] - benign_skips
+    return 1 if blemished else 0
+
+
+def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write summary.json and, if every row has ended, the results; returns the summary.
+
+    Everything comes from the journal, so writing it again gives the same bytes. Raises `OSError`.
+    """
+    totals = journal.totals()
+    summary = summarise(journal.header, totals)
+    if sum(totals.counts[state] for state in ENDINGS) == journal.header.rows:
+        write_results(
+            journal.outcomes(),
+            journal.header,
+            [directory / "results.csv", *outputs],
+            failed=directory / "failed.csv",
+            unknown=directory / "unknown.csv",
+        )
+    write_summary(directory / "summary.json", summary)
+    return summary
+
+
+def _as_stop(group: BaseExceptionGroup[BulkTriggerError]) -> Stop:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    code = error.exit_code if isinstance(error, BulkTriggerError) else BulkTriggerError.exit_code
+    return Stop(code, str(error))

@@ -1,0 +1,269 @@
+"""One HTTP call over aiohttp, and exactly one: never a redirect, never a second try.
+
+Rule 1: this is the only file that knows aiohttp's client, and the place where its traps are closed.
+Rule 2: whatever happens on the way becomes an `Answer`. Only a cancellation is an exception.
+Rule 3: an error that `_FAULTS` does not list is taken for the worst: sent, and its end unknown.
+Rule 4: "not sent" is said only where no byte of the body was handed to the transport, so it errs on the
+        safe side: what lies in a buffer of ours, of TLS or of the kernel counts as sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+import errno
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from .model import Fault
+
+if TYPE_CHECKING:
+    from .ports import Clock
+
+MAX_BODY = 1 << 20  #: bytes of a reply's body; a longer one is not read to its end
+MAX_LINE, MAX_FIELD, MAX_HEADERS = 8190, 8190, 128  #: bytes of status line and header, number of headers
+KEEPALIVE_S = 15.0  #: an idle connection is closed after this, before most servers close it under our hands
+DNS_S = 30  #: a resolved name is asked for again after this
+RECYCLE_S = 300.0  #: connections live this long at most, so that a moved gateway is noticed
+
+_OWN_HEADERS = {"User-Agent": "bulk-trigger", "Accept-Encoding": "identity"}
+_CHUNK = 1 << 16
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What one call brought: a whole HTTP reply, or the fault that kept it from us."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = {}  #: case does not matter
+    body: bytes = b""
+    fault: Fault | None = None
+    message: str = ""  #: text of the fault
+    bytes_out: int = 0  #: bytes of the request's body that were handed to the transport
+    latency_s: float = 0.0
+
+
+#: What an aiohttp error means. The most specific class that is listed counts.
+_FAULTS: Mapping[type[BaseException], Fault] = {
+    aiohttp.ClientConnectorDNSError: Fault.NAME,
+    aiohttp.ClientConnectorCertificateError: Fault.TLS,
+    aiohttp.ClientConnectorSSLError: Fault.TLS,
+    aiohttp.ClientHttpProxyError: Fault.PROXY,
+    aiohttp.ClientProxyConnectionError: Fault.PROXY,
+    aiohttp.ClientConnectorError: Fault.UNREACHABLE,
+    aiohttp.ConnectionTimeoutError: Fault.CONNECT_TIMEOUT,
+    TimeoutError: Fault.TIMEOUT,
+    aiohttp.ServerDisconnectedError: Fault.RESET,
+    aiohttp.ClientOSError: Fault.RESET,
+    aiohttp.ClientConnectionResetError: Fault.RESET,
+    aiohttp.ClientPayloadError: Fault.CUT,
+    aiohttp.ClientResponseError: Fault.MALFORMED,
+}
+
+#: Why a connection could not be made, where the system says more than "unreachable".
+_CONNECT_FAULTS: Mapping[int | None, Fault] = {
+    errno.ECONNREFUSED: Fault.REFUSED,
+    errno.ETIMEDOUT: Fault.CONNECT_TIMEOUT,
+    errno.EMFILE: Fault.RESOURCES,
+    errno.ENFILE: Fault.RESOURCES,
+    errno.ENOBUFS: Fault.RESOURCES,
+    errno.ENOMEM: Fault.RESOURCES,
+    errno.EADDRNOTAVAIL: Fault.RESOURCES,
+}
+
+#: If the body was not touched at all, these become certainties.
+_UNSENT = {Fault.RESET: Fault.NOT_SENT, Fault.TIMEOUT: Fault.CONNECT_TIMEOUT}
+
+
+class _AboutToReplay(Exception):  # noqa: N818 - it wraps an error, it is none
+    """Carries, as its cause, an error on which aiohttp would send a GET again by itself."""
+
+
+class _Unfit(Exception):  # noqa: N818 - the reply is unfit, we are not
+    """A reply came that must not be used."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class _Line:
+    """A session with the connections that it owns."""
+
+    __slots__ = ("session", "under_way")
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.under_way = 0
+
+
+class Wire:
+    """Connections to one origin. To be used and closed on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        clock: Clock,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        # aiohttp would round times from 5 s up to whole seconds; with no threshold they hold as they are.
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout_s, sock_connect=connect_timeout_s, ceil_threshold=float("inf")
+        )
+        self._clock = clock
+        self._tls: ssl.SSLContext | bool = tls or True
+        self._proxy = proxy
+        self._line: _Line | None = None
+        self._retired: list[_Line] = []
+        self._recycle_at = 0.0
+
+    async def send(self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """Make one call. The attempt's time starts now."""
+        started = self._clock.monotonic()
+        line = self._line
+        if line is None or started >= self._recycle_at:
+            line = await self._recycle(started)
+        tracker = aiohttp.UploadTracker() if body else None
+        turns: list[None] = []  # filled when the loop turns: no reply to this request can be here before that
+        asyncio.get_running_loop().call_soon(turns.append, None)
+        response: aiohttp.ClientResponse | None = None
+        status, content, fault, message = None, b"", None, ""
+        line.under_way += 1
+        try:
+            response = await line.session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                upload_tracker=tracker,
+                middlewares=None if body else _NO_REPLAY,
+            )
+            status = response.status
+            content = await _read(response, stale=not turns)
+        except Exception as error:  # noqa: BLE001 - rule 3: unlisted errors are faults too
+            fault, message = _fault(error, untouched=tracker is not None and not tracker.bytes_written)
+            status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else status
+        finally:
+            line.under_way -= 1
+            if response is not None and not response.closed:
+                response.close()
+        return Answer(
+            status=status,
+            headers=_NO_HEADERS if response is None else response.headers,
+            body=content,
+            fault=fault,
+            message=message,
+            bytes_out=tracker.bytes_written if tracker is not None else 0,
+            latency_s=self._clock.monotonic() - started,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections; calls under way end as lost."""
+        lines, self._retired = [*self._retired, *([self._line] if self._line else [])], []
+        self._line = None
+        for line in lines:
+            await line.session.close()
+
+    async def _recycle(self, now: float) -> _Line:
+        """Open a new session for the calls from here on; close the older ones that nobody uses any more."""
+        if self._line:
+            self._retired.append(self._line)
+        line = self._line = _Line(self._open())
+        self._recycle_at = now + RECYCLE_S
+        idle = [old for old in self._retired if not old.under_way]
+        self._retired = [old for old in self._retired if old.under_way]
+        for old in idle:
+            await old.session.close()
+        return line
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the limiter is the only queue: time spent in a second one would look like a timeout
+            keepalive_timeout=KEEPALIVE_S,
+            ttl_dns_cache=DNS_S,
+            ssl=self._tls,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            headers=_OWN_HEADERS,
+            skip_auto_headers=("Accept",),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            proxy=self._proxy,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
+            max_headers=MAX_HEADERS,
+        )
+
+
+def address(origin: str, path: str, params: Mapping[str, str]) -> URL:
+    """The URL of a call, quoted once and then left alone. Raises `ValueError` for an impossible host."""
+    query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+    return URL(f"{URL(origin).origin()}{path}{query}", encoded=True)
+
+
+async def _no_replay(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Hide from aiohttp the errors after which it repeats a call: one send is one send."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _AboutToReplay from error
+
+
+_NO_REPLAY = (
+    _no_replay,
+)  #: for calls without a body: those with one are POST, which aiohttp does not repeat
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+async def _read(response: aiohttp.ClientResponse, *, stale: bool) -> bytes:
+    """The body, up to `MAX_BODY`. Raises `_Unfit` if the reply must not be used."""
+    if stale:
+        raise _Unfit(Fault.MALFORMED, "a reply was there before its request was sent: it belongs to another")
+    encoding = response.headers.get(aiohttp.hdrs.CONTENT_ENCODING, "identity")
+    if encoding.lower() != "identity":
+        raise _Unfit(Fault.MALFORMED, f"the reply is encoded ({encoding}), which was not asked for")
+    length = response.content_length
+    if length is not None and length <= MAX_BODY:
+        return await response.read()
+    content = bytearray()
+    if length is None:
+        async for chunk in response.content.iter_any():
+            content += chunk
+            if len(content) > MAX_BODY:
+                break
+        else:
+            return bytes(content)
+    raise _Unfit(Fault.TOO_LARGE, f"the reply is longer than {MAX_BODY} bytes")
+
+
+def _fault(error: BaseException, *, untouched: bool) -> tuple[Fault, str]:
+    """What an error means. `untouched`: there is a body, and no byte of it was handed over."""
+    if isinstance(error, _AboutToReplay) and error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error) or type(error).__name__
+    if isinstance(error, _Unfit):
+        return error.fault, text
+    fault = next((_FAULTS[kind] for kind in type(error).__mro__ if kind in _FAULTS), None)
+    if fault is None:
+        return Fault.RESET, f"unforeseen {type(error).__name__}: {text}"
+    if fault is Fault.UNREACHABLE and isinstance(error, OSError):
+        return _CONNECT_FAULTS.get(error.errno, fault), text
+    if fault is Fault.TLS and isinstance(error.__cause__, ssl.SSLEOFError):
+        return (
+            Fault.UNREACHABLE,
+            text,
+        )  # hung up in the middle of the handshake: no verdict on its certificate
+    return (_UNSENT.get(fault, fault) if untouched else fault), text

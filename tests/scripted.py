@@ -1,0 +1,172 @@
+"""A server of raw sockets that answers with exactly the bytes, silences and cuts that a test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+import json
+import socket
+import ssl
+import struct
+from typing import Any
+
+from bulk_trigger.auth import Credentials
+from bulk_trigger.gateway import HttpGateway
+from bulk_trigger.model import Job
+from bulk_trigger.settings import Settings
+
+TOKEN = "canary-token-3f9a"
+CREDENTIALS = Credentials("canary-key-51c2", "canary-secret-b7d0")
+JOB = Job(1, 3377, 1574385824000)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What arrived: request line and headers as one text, and the body."""
+
+    head: str
+    body: bytes
+
+    @property
+    def is_for_token(self) -> bool:
+        return "/apim-token-service/" in self.head
+
+    def header(self, name: str) -> str | None:
+        pairs = (line.partition(":") for line in self.head.split("\r\n")[1:])
+        return next((value.strip() for key, _, value in pairs if key.lower() == name.lower()), None)
+
+
+Script = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """What the scripted server has seen."""
+
+    port: int = 0
+    scheme: str = "http"
+    connections: int = 0
+    requests: list[Request] = field(default_factory=list)  #: but for those that ask for a token
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+
+def http(content: bytes | dict[str, Any], status: int = 200, *headers: str) -> bytes:
+    """A whole HTTP reply."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    lines = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def token_reply(value: str = TOKEN, expire: object = 7200) -> bytes:
+    return http({"status": 0, "msg": "SUCCESS", "data": {"accessToken": value, "expire": expire}})
+
+
+SUCCESS = http({"status": 0, "msg": " Success", "data": {"flowInstanceId": JOB.instance_id}})
+
+
+def always(reply: bytes) -> Script:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+
+    return script
+
+
+def then_close(reply: bytes = b"") -> Script:
+    async def script(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    return script
+
+
+async def silence(_: Request, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def reset(_: Request, writer: asyncio.StreamWriter) -> None:
+    abort(writer)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def listening(
+    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """A listener on a port of its own; its conversations end with it."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await connected(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.transport.abort()
+
+    listener = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls, backlog=512)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def serving(
+    script: Script, *, token: Script | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    """A scripted server. Requests for a token are answered by `token`, by default with a good one."""
+    server = Server(scheme="https" if tls else "http")
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        while not writer.is_closing():
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            request = Request(head, b"")
+            if length := request.header("Content-Length"):
+                request = Request(head, await reader.readexactly(int(length)))
+            if request.is_for_token:
+                await (token or always(token_reply()))(request, writer)
+            else:
+                server.requests.append(request)
+                await script(request, writer)
+            await writer.drain()
+
+    async with listening(connected, tls) as server.port:
+        yield server
+
+
+def settings_for(origin: str, **changes: Any) -> Settings:
+    return Settings(**{"gateway": origin, "org_id": "o1", "user_id": "u1", "timeout_s": 5.0, **changes})
+
+
+@asynccontextmanager
+async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGateway]:
+    """A gateway that has its token. Options that are settings go there, the others to the gateway."""
+    own = {name: options.pop(name) for name in ("clock", "proxy", "tls") if name in options}
+    gateway = HttpGateway(settings_for(server.origin, **options), CREDENTIALS, **own)
+    try:
+        await gateway.prepare()
+        yield gateway
+    finally:
+        await gateway.aclose()
