@@ -30,6 +30,7 @@ from .tally import Tally, Wait
 PROBE_S = 1.0
 PROBE_MAX_S = 30.0
 TRIAL_S = 1.0
+LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
 
 
 class Bell:
@@ -114,6 +115,7 @@ class Dispatcher:
         self._turns: deque[asyncio.Future[None]] = deque()  # calls of a worker that want a slot
         self._idle: list[asyncio.Future[Case]] = []
         self._trials = 0
+        self._longest_due = 0.0
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._armed)} armed, {len(self._doubts)} in doubt, {len(self._idle)} idle>"
@@ -191,9 +193,10 @@ class Dispatcher:
 
     async def _start(self, wanted: int) -> None:
         before = self._clock.monotonic()
+        paused = self._limiter.paused_for() > 0
         granted = await self._limiter.admit(wanted)
         now = self._clock.monotonic()
-        self._waited(Wait.PAUSE if self._limiter.paused_for() else Wait.RATE, before, now)
+        self._waited(Wait.PAUSE if paused else Wait.RATE, before, now)
         for _ in range(granted):
             if self._turns:
                 turn = self._turns.popleft()
@@ -264,12 +267,14 @@ class Dispatcher:
 
     async def _wait(self) -> None:
         """Nothing can start: wait for a change, and remember what for."""
-        now = self._clock.monotonic()
-        wait, flow_id = self._what_for()
-        due = self._next_due()
-        self._tally.waiting_for = self._in_words(wait, flow_id)
-        await self.bell.wait(due - now)
-        self._waited(wait, now, self._clock.monotonic(), flow_id)
+        before = self._clock.monotonic()
+        waits = self._what_for()
+        self._look_at_longest(before)
+        self._tally.waiting_for = self._in_words(max(waits, key=lambda wait: waits[wait]))
+        await self.bell.wait(self._next_due() - before)
+        spent, shares = self._clock.monotonic() - before, sum(waits.values())
+        for wait, share in waits.items():
+            self._tally.waited(wait, spent * share / shares)
 
     def _next_due(self) -> float:
         due = min(self._lanes.next_due() or inf, self._doubts[0][0] if self._doubts else inf)
@@ -277,34 +282,40 @@ class Dispatcher:
             due = min(due, self.outage.next_at)
         return due
 
-    def _what_for(self) -> tuple[Wait, int | None]:
+    def _what_for(self) -> dict[Wait, int]:
+        """What the lanes that have rows wait for, and how many of them for each."""
         if self.outage:
-            return Wait.OUTAGE, None
+            return {Wait.OUTAGE: 1}
         if self._armed:
-            return Wait.IN_FLIGHT, None
-        if self._intended:
-            return Wait.JOURNAL, None
-        if self._tally.in_flight or self._lanes.ready:
-            longest = self._lanes.longest()
-            return Wait.ORDER, longest[0] if longest else None
-        return (Wait.BACKOFF if self._lanes.waiting else Wait.DOUBT), None
+            return {Wait.IN_FLIGHT: 1}
+        waits = {
+            Wait.ORDER: self._tally.in_flight,
+            Wait.JOURNAL: len(self._intended),
+            Wait.BACKOFF: self._lanes.waiting,
+            Wait.DOUBT: len(self._doubts) + self._tally.lookups_under_way,
+        }
+        return {wait: lanes for wait, lanes in waits.items() if lanes} or {Wait.JOURNAL: 1}
 
-    def _in_words(self, wait: Wait, flow_id: int | None) -> str:
+    def _look_at_longest(self, now: float) -> None:
+        if now >= self._longest_due:
+            self._longest_due = now + LONGEST_EVERY_S
+            self._tally.longest = self._lanes.longest()
+
+    def _in_words(self, wait: Wait) -> str:
         match wait:
             case Wait.OUTAGE if self.outage:
                 return self.outage.why
-            case Wait.ORDER if flow_id is not None:
-                return f"the order of flow {flow_id}"
+            case Wait.ORDER if self._tally.longest:
+                return f"the order of flow {self._tally.longest[0]}"
             case Wait.DOUBT:
-                return f"look-ups of {len(self._doubts)} rows in doubt"
+                return f"look-ups of {len(self._doubts) + self._tally.lookups_under_way} rows in doubt"
             case Wait.BACKOFF:
                 return f"{self._lanes.waiting} retries that are not due yet"
             case _:
-                return wait.value
+                return f"the {wait}"
 
-    def _waited(self, wait: Wait, before: float, now: float, flow_id: int | None = None) -> None:
-        if now > before:
-            self._tally.waited(wait, now - before, flow_id)
+    def _waited(self, wait: Wait, before: float, now: float) -> None:
+        self._tally.waited(wait, now - before)
 
     # --- calls that the dispatcher makes itself
 

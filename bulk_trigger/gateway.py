@@ -85,6 +85,7 @@ class HttpGateway:
         self._preparing = asyncio.Lock()
         self._clock_offset_s: float | None = None
         try:
+            self._host.encode("idna")
             self._token_url = address(self._origin, TOKEN_SERVICE, {})
         except ValueError as error:
             raise SettingsError(f"--gateway {self._origin!r} is not an address: {error}") from None

@@ -86,10 +86,13 @@ def read_sidecar(run_directory: Path) -> Header:
     return decode_header(data, path)
 
 
-def find_run(directory: Path, *, sha256: str, gateway: str, org_id: str, user_id: str) -> Path | None:
-    """The newest run directory in `directory` that holds a run of the same input against the same target."""
-    wanted = (sha256, gateway, org_id, user_id)
-    same = [(header.created_ms, path) for path, header in _runs(directory) if _identity(header) == wanted]
+def find_same(run_directory: Path, header: Header) -> Path | None:
+    """The newest run directory beside this one that holds a run of the same input against the same target."""
+    same = [
+        (other.created_ms, path)
+        for path, other in _runs(run_directory.parent)
+        if _identity(other) == _identity(header) and path.name != run_directory.name
+    ]
     return max(same)[1] if same else None
 
 

@@ -195,7 +195,7 @@ class Lanes:
         return self._waiting[0][0] if self._waiting else None
 
     def longest(self) -> tuple[int, int] | None:
-        """The flow with the most rows left among the open ones, as (flow, rows left)."""
+        """The open lane with the most rows left, as (flow, rows left); looks at all lanes."""
         lane = max(self._lanes.values(), key=lambda lane: lane.rows_left, default=None)
         return (lane.flow_id, lane.rows_left) if lane else None
 

@@ -23,7 +23,7 @@ from .child import sandbox_process
 from .errors import RunRefused, SettingsError
 from .files import check_target
 from .gateway import HttpGateway
-from .header import JOURNAL, Header, Input, find_run, read_sidecar, write_sidecar
+from .header import JOURNAL, Header, Input, find_same, read_sidecar, write_sidecar
 from .journal import Journal
 from .model import State
 from .ports import Gateway, Observer
@@ -31,6 +31,7 @@ from .reader import JobList, describe_problems
 from .run import Ending, Run, write_outputs
 from .runlock import RunLock
 from .settings import Durability, Settings
+from .tuples import JobTuples
 from .version import VERSION
 
 #: What `resume` may be given anew (design decision 17); everything else is the run's own for good.
@@ -74,7 +75,7 @@ class Opened:
 
 
 def create(  # noqa: PLR0913 - what a run is made of
-    jobs: JobList,
+    jobs: JobList | JobTuples,
     directory: Path,
     settings: Settings,
     *,
@@ -111,7 +112,6 @@ def create(  # noqa: PLR0913 - what a run is made of
         undo.callback(journal.close)
         if not again:
             _refuse_same(directory, journal.header)
-        write_sidecar(directory, journal.header)
         undo.pop_all()
     return Opened(directory, journal, settings, lock)
 
@@ -189,7 +189,7 @@ def export(opened: Opened, outputs: Sequence[Path]) -> dict[str, Any]:
     return write_outputs(opened.directory, opened.journal, outputs)
 
 
-def describe(jobs: JobList, name: str | None = None) -> Input:
+def describe(jobs: JobList | JobTuples, name: str | None = None) -> Input:
     """What a job list that was read to its end is known by."""
     ours = {jobs.flow_column, jobs.time_column}
     return Input(
@@ -222,15 +222,7 @@ async def _gateway(
 
 
 def _refuse_same(directory: Path, header: Header) -> None:
-    settings = header.settings
-    same = find_run(
-        directory.parent,
-        sha256=header.input.sha256,
-        gateway=settings.gateway,
-        org_id=settings.org_id,
-        user_id=settings.user_id,
-    )
-    if same is not None:
+    if same := find_same(directory, header):
         raise RunRefused(
             f"{same} is a run of the same job list against the same gateway.\n"
             f"  go on with it:            bulk-trigger resume {same}\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .cells import iso_time
+from .cells import clean, iso_time
 from .files import write_whole
 from .model import Flag
 from .settings import Durability
@@ -45,7 +45,7 @@ def summarise(header: Header, totals: Totals) -> dict[str, Any]:
                 "status": ending.state.value,
                 "code": ending.code,
                 "rows": ending.rows,
-                "message": ending.message,
+                "message": clean(ending.message),
             }
             for ending in totals.endings
         ],

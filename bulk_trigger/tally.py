@@ -46,6 +46,7 @@ class Tally:
         self.throttled = 0
         self.waits: Counter[Wait] = Counter()
         self.order_waits: Counter[int] = Counter()  # seconds by flow
+        self.longest: tuple[int, int] | None = None  #: the longest open lane: its flow and the rows it has left
         self.latency_s = 0.05  #: moving mean of the replies' latency
         self.waiting_for = ""  #: in words, for the view
         self.started_at = now
@@ -78,11 +79,11 @@ class Tally:
         self.in_flight -= 1
         self.latency_s += 0.02 * (latency_s - self.latency_s)
 
-    def waited(self, wait: Wait, seconds: float, flow_id: int | None = None) -> None:
+    def waited(self, wait: Wait, seconds: float) -> None:
         """The next send waited so long for that."""
         self.waits[wait] += seconds  # type: ignore[assignment]  # a Counter adds floats as well
-        if wait is Wait.ORDER and flow_id is not None:
-            self.order_waits[flow_id] += seconds  # type: ignore[assignment]  # as above
+        if wait is Wait.ORDER and self.longest:
+            self.order_waits[self.longest[0]] += seconds  # type: ignore[assignment]  # as above
 
     def rate(self, now: float) -> float:
         """Sends per second, lately."""
@@ -110,7 +111,8 @@ class Tally:
         cause, cure = _SENTENCES[wait]
         if wait is Wait.ORDER and self.order_waits:
             flow_id = max(self.order_waits, key=lambda flow: self.order_waits[flow])
-            cause = f"the order of flow {flow_id}"
+            if 2 * self.order_waits[flow_id] > seconds:
+                cause = f"the order of flow {flow_id}"
         return f"{share:.0%} of the time went to {cause}; {cure}"
 
     def snapshot(self, now: float) -> dict[str, Any]:

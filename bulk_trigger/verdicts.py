@@ -102,7 +102,7 @@ BY_STATUS: Mapping[int, Verdict] = {
     **dict.fromkeys((521, 523, 525, 526), _UNREACHABLE),  # a CDN could not reach the gateway
 }
 
-#: Statuses that are not in the table, by their first digit. Not here: 5xx, proxies that gave up, like 502 and 504.
+#: Statuses that are not in the table, by their first digit; 5xx are proxies that gave up, like 502 and 504.
 BY_CLASS: Mapping[int, Verdict] = {
     1: _NONSENSE_UNANSWERED,
     2: _NONSENSE,

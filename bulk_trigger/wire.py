@@ -1,18 +1,13 @@
 """One HTTP call over aiohttp, and exactly one: never a redirect, never a second try.
 
-Rule 1: this is the only file that knows aiohttp's client, and the place where its traps are closed.
+Rule 1: this file and `wire_faults` are the only ones that know aiohttp's client; its traps are closed here.
 Rule 2: whatever happens on the way becomes an `Answer`. Only a cancellation is an exception.
-Rule 3: an error that `_FAULTS` does not list is taken for the worst: sent, and its end unknown.
-Rule 4: "not sent" is said only where no byte of the body was handed to the transport, so it errs on the
-        safe side: what lies in a buffer of ours, of TLS or of the kernel counts as sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-import errno
-import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -21,8 +16,11 @@ import msgspec
 from yarl import URL
 
 from .model import Fault
+from .wire_faults import AboutToReplay, Unfit, fault_of
 
 if TYPE_CHECKING:
+    import ssl
+
     from .ports import Clock
 
 MAX_BODY = 1 << 20  #: bytes of a reply's body; a longer one is not read to its end
@@ -45,50 +43,6 @@ class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     message: str = ""  #: text of the fault
     bytes_out: int = 0  #: bytes of the request's body that were handed to the transport
     latency_s: float = 0.0
-
-
-#: What an aiohttp error means. The most specific class that is listed counts.
-_FAULTS: Mapping[type[BaseException], Fault] = {
-    aiohttp.ClientConnectorDNSError: Fault.NAME,
-    aiohttp.ClientConnectorCertificateError: Fault.TLS,
-    aiohttp.ClientConnectorSSLError: Fault.TLS,
-    aiohttp.ClientHttpProxyError: Fault.PROXY,
-    aiohttp.ClientProxyConnectionError: Fault.PROXY,
-    aiohttp.ClientConnectorError: Fault.UNREACHABLE,
-    aiohttp.ConnectionTimeoutError: Fault.CONNECT_TIMEOUT,
-    TimeoutError: Fault.TIMEOUT,
-    aiohttp.ServerDisconnectedError: Fault.RESET,
-    aiohttp.ClientOSError: Fault.RESET,
-    aiohttp.ClientConnectionResetError: Fault.RESET,
-    aiohttp.ClientPayloadError: Fault.CUT,
-    aiohttp.ClientResponseError: Fault.MALFORMED,
-}
-
-#: Why a connection could not be made, where the system says more than "unreachable".
-_CONNECT_FAULTS: Mapping[int | None, Fault] = {
-    errno.ECONNREFUSED: Fault.REFUSED,
-    errno.ETIMEDOUT: Fault.CONNECT_TIMEOUT,
-    errno.EMFILE: Fault.RESOURCES,
-    errno.ENFILE: Fault.RESOURCES,
-    errno.ENOBUFS: Fault.RESOURCES,
-    errno.ENOMEM: Fault.RESOURCES,
-    errno.EADDRNOTAVAIL: Fault.RESOURCES,
-}
-
-#: If the body was not touched at all, these become certainties.
-_UNSENT = {Fault.RESET: Fault.NOT_SENT, Fault.TIMEOUT: Fault.CONNECT_TIMEOUT}
-
-
-class _AboutToReplay(Exception):  # noqa: N818 - it wraps an error, it is none
-    """Carries, as its cause, an error on which aiohttp would send a GET again by itself."""
-
-
-class _Unfit(Exception):  # noqa: N818 - the reply is unfit, we are not
-    """A reply came that must not be used."""
-
-    def __init__(self, fault: Fault, message: str) -> None:
-        super().__init__(message)
-        self.fault = fault
 
 
 class _Line:
@@ -148,8 +102,8 @@ class Wire:
             )
             status = response.status
             content = await _read(response, stale=not turns)
-        except Exception as error:  # noqa: BLE001 - rule 3: unlisted errors are faults too
-            fault, message = _fault(error, untouched=tracker is not None and not tracker.bytes_written)
+        except Exception as error:  # noqa: BLE001 - unlisted errors are faults too
+            fault, message = fault_of(error, untouched=tracker is not None and not tracker.bytes_written)
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else status
         finally:
             line.under_way -= 1
@@ -186,7 +140,7 @@ class Wire:
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=0,  # the limiter is the only queue: time spent in a second one would look like a timeout
+            limit=100,  # the limiter is the only queue: time spent in a second one would look like a timeout
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=DNS_S,
             ssl=self._tls,
@@ -219,7 +173,7 @@ async def _no_replay(
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _AboutToReplay from error
+        raise AboutToReplay from error
 
 
 _NO_REPLAY = (
@@ -229,12 +183,12 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 async def _read(response: aiohttp.ClientResponse, *, stale: bool) -> bytes:
-    """The body, up to `MAX_BODY`. Raises `_Unfit` if the reply must not be used."""
+    """The body, up to `MAX_BODY`. Raises `Unfit` if the reply must not be used."""
     if stale:
-        raise _Unfit(Fault.MALFORMED, "a reply was there before its request was sent: it belongs to another")
+        raise Unfit(Fault.MALFORMED, "a reply was there before its request was sent: it belongs to another")
     encoding = response.headers.get(aiohttp.hdrs.CONTENT_ENCODING, "identity")
     if encoding.lower() != "identity":
-        raise _Unfit(Fault.MALFORMED, f"the reply is encoded ({encoding}), which was not asked for")
+        raise Unfit(Fault.MALFORMED, f"the reply is encoded ({encoding}), which was not asked for")
     length = response.content_length
     if length is not None and length <= MAX_BODY:
         return await response.read()
@@ -246,24 +200,4 @@ async def _read(response: aiohttp.ClientResponse, *, stale: bool) -> bytes:
                 break
         else:
             return bytes(content)
-    raise _Unfit(Fault.TOO_LARGE, f"the reply is longer than {MAX_BODY} bytes")
-
-
-def _fault(error: BaseException, *, untouched: bool) -> tuple[Fault, str]:
-    """What an error means. `untouched`: there is a body, and no byte of it was handed over."""
-    if isinstance(error, _AboutToReplay) and error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error) or type(error).__name__
-    if isinstance(error, _Unfit):
-        return error.fault, text
-    fault = next((_FAULTS[kind] for kind in type(error).__mro__ if kind in _FAULTS), None)
-    if fault is None:
-        return Fault.RESET, f"unforeseen {type(error).__name__}: {text}"
-    if fault is Fault.UNREACHABLE and isinstance(error, OSError):
-        return _CONNECT_FAULTS.get(error.errno, fault), text
-    if fault is Fault.TLS and isinstance(error.__cause__, ssl.SSLEOFError):
-        return (
-            Fault.UNREACHABLE,
-            text,
-        )  # hung up in the middle of the handshake: no verdict on its certificate
-    return (_UNSENT.get(fault, fault) if untouched else fault), text
+    raise Unfit(Fault.TOO_LARGE, f"the reply is longer than {MAX_BODY} bytes")

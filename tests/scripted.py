@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 import json
 import socket
 import ssl
 import struct
 from typing import Any
 
+import trustme
+
 from bulk_trigger.auth import Credentials
 from bulk_trigger.gateway import HttpGateway
-from bulk_trigger.model import Job
+from bulk_trigger.model import Job, Reply
 from bulk_trigger.settings import Settings
 
 TOKEN = "canary-token-3f9a"
@@ -49,10 +52,17 @@ class Server:
     scheme: str = "http"
     connections: int = 0
     requests: list[Request] = field(default_factory=list)  #: but for those that ask for a token
+    arrival: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def origin(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    async def saw(self, requests: int) -> None:
+        """Wait until so many requests have arrived."""
+        while len(self.requests) < requests:
+            self.arrival.clear()
+            await self.arrival.wait()
 
 
 def http(content: bytes | dict[str, Any], status: int = 200, *headers: str) -> bytes:
@@ -66,6 +76,7 @@ def token_reply(value: str = TOKEN, expire: object = 7200) -> bytes:
     return http({"status": 0, "msg": "SUCCESS", "data": {"accessToken": value, "expire": expire}})
 
 
+BODY = b'{"flowId":3377,"triggerTime":1574385824000}'  #: of JOB
 SUCCESS = http({"status": 0, "msg": " Success", "data": {"flowInstanceId": JOB.instance_id}})
 
 
@@ -149,6 +160,7 @@ async def serving(
                 await (token or always(token_reply()))(request, writer)
             else:
                 server.requests.append(request)
+                server.arrival.set()
                 await script(request, writer)
             await writer.drain()
 
@@ -170,3 +182,33 @@ async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGatewa
         yield gateway
     finally:
         await gateway.aclose()
+
+
+async def trigger_at(script: Script, **options: Any) -> tuple[Reply, Server]:
+    async with serving(script) as server, gateway_to(server, **options) as gateway:
+        return await gateway.trigger(JOB), server
+
+
+async def prepare_at(origin: str, **options: Any) -> Reply:
+    own = {name: options.pop(name) for name in ("proxy", "tls") if name in options}
+    gateway = HttpGateway(settings_for(origin, **options), CREDENTIALS, **own)
+    try:
+        return await gateway.prepare()
+    finally:
+        await gateway.aclose()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def tls_of(
+    authority: trustme.CA, *names: str, not_after: datetime | None = None
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Contexts of a server with a certificate for these names, and of a client that trusts its authority."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert(*names, not_after=not_after).configure_cert(server)
+    authority.configure_trust(client)
+    return server, client

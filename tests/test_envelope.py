@@ -5,7 +5,8 @@ from __future__ import annotations
 from email.utils import formatdate
 import json
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.envelope import Envelope, parse
@@ -56,7 +57,7 @@ BODIES = {
     b'{"status":"+62109"}': (False, None),
     b'{"status":" 62109"}': (False, None),
     b'{"status":"6_2109"}': (False, None),
-    '{"status":"６２１０９"}'.encode(): (False, None),
+    '{"status":"\N{FULLWIDTH DIGIT SIX}2109"}'.encode(): (False, None),
     b'{"status":62109.0}': (False, None),
     b'{"stauts":0}': (False, None),
     # is no object, or no JSON

@@ -10,7 +10,7 @@ import pytest
 
 from bulk_trigger.errors import IllegalMove, JournalError, RunRefused
 from bulk_trigger.journal import Halt, Journal
-from bulk_trigger.model import Evidence, Flag, Intent, Job, Row, State, Step
+from bulk_trigger.model import BadRow, Evidence, Flag, Intent, Job, Row, State, Step
 from bulk_trigger.settings import Duplicates, Durability, Order
 
 
@@ -27,14 +27,14 @@ def reopen(journal: Journal, path: Path) -> Journal:
     return Journal.open(path / "journal.db", at_ms=T0 + 5000, durability=Durability.POWER)
 
 
-def test_every_row_starts_as_pending(journal: Journal):
+def test_every_row_starts_as_pending(journal: Journal) -> None:
     """P1."""
     assert journal.counts()[State.PENDING] == 6
     assert sum(journal.counts().values()) == 6
     assert journal.unfinished() == []
 
 
-def test_a_lane_gives_its_jobs_in_input_order_and_leaves_out_what_has_ended(journal: Journal):
+def test_a_lane_gives_its_jobs_in_input_order_and_leaves_out_what_has_ended(journal: Journal) -> None:
     """P12."""
     journal.write([intent(1)], [])
     journal.write([], [success(1)])
@@ -46,7 +46,7 @@ def test_a_lane_gives_its_jobs_in_input_order_and_leaves_out_what_has_ended(jour
     assert [job.row for job in journal.look_ahead([(7, first[-1])], 10)[0]] == [6]
 
 
-def test_a_lane_by_time_goes_by_trigger_time_then_by_row(tmp_path: Path):
+def test_a_lane_by_time_goes_by_trigger_time_then_by_row(tmp_path: Path) -> None:
     """P12: lane order is what the user asked for."""
     minutes = [5, 3, 5, 1, 4]
     rows = [Row(n, 7, T0 + minute * MINUTE) for n, minute in enumerate(minutes, 1)]
@@ -60,7 +60,7 @@ def test_a_lane_by_time_goes_by_trigger_time_then_by_row(tmp_path: Path):
     journal.close()
 
 
-def test_flows_are_listed_by_length_and_by_first_row(journal: Journal):
+def test_flows_are_listed_by_length_and_by_first_row(journal: Journal) -> None:
     assert [(flow.flow_id, flow.rows) for flow in journal.longest_flows(0, 10)] == [(7, 4), (8, 1), (9, 1)]
     assert [flow.flow_id for flow in journal.longest_flows(1, 1)] == [8]
 
@@ -70,7 +70,7 @@ def test_flows_are_listed_by_length_and_by_first_row(journal: Journal):
     assert [flow.flow_id for flow in journal.next_flows(by_row[-1].rank, 2)] == [9]
 
 
-def test_flows_of_a_run_by_time_are_ranked_by_the_time_of_their_head(tmp_path: Path):
+def test_flows_of_a_run_by_time_are_ranked_by_the_time_of_their_head(tmp_path: Path) -> None:
     rows = [Row(1, 7, T0 + 9 * MINUTE), Row(2, 8, T0 + 5 * MINUTE), Row(3, 7, T0)]
     journal = create(tmp_path, rows, order=Order.TIME)
 
@@ -78,7 +78,7 @@ def test_flows_of_a_run_by_time_are_ranked_by_the_time_of_their_head(tmp_path: P
     journal.close()
 
 
-def test_a_row_that_has_ended_does_not_end_again(journal: Journal):
+def test_a_row_that_has_ended_does_not_end_again(journal: Journal) -> None:
     """P1: one ending."""
     journal.write([intent(1)], [])
     journal.write([], [success(1)])
@@ -90,7 +90,7 @@ def test_a_row_that_has_ended_does_not_end_again(journal: Journal):
     assert journal.counts()[State.SUCCEEDED] == 1
 
 
-def test_a_refused_move_leaves_nothing_of_its_batch(journal: Journal):
+def test_a_refused_move_leaves_nothing_of_its_batch(journal: Journal) -> None:
     with pytest.raises(IllegalMove):
         journal.write([intent(1), intent(2)], [step(3, State.SUCCEEDED)])
 
@@ -101,13 +101,13 @@ def test_a_refused_move_leaves_nothing_of_its_batch(journal: Journal):
 
 
 @pytest.mark.parametrize("row", [0, -1, 7])
-def test_a_row_that_is_not_in_the_run_is_refused(journal: Journal, row: int):
+def test_a_row_that_is_not_in_the_run_is_refused(journal: Journal, row: int) -> None:
     """P2: no invention."""
     with pytest.raises(IllegalMove, match="is not in this run"):
         journal.write([intent(row)], [])
 
 
-def test_steps_go_before_the_intents_of_their_batch(journal: Journal):
+def test_steps_go_before_the_intents_of_their_batch(journal: Journal) -> None:
     """P12: the outcome of a lane's row is committed before or with the intent of its next."""
     journal.write([intent(1)], [])
     journal.write([intent(3)], [success(1)])
@@ -117,9 +117,11 @@ def test_steps_go_before_the_intents_of_their_batch(journal: Journal):
     assert journal.check() == []
 
 
-def test_resume_finds_what_has_a_history_and_no_ending(journal: Journal, tmp_path: Path):
+def test_resume_finds_what_has_a_history_and_no_ending(journal: Journal, tmp_path: Path) -> None:
     """P7, P8: every open intent counts as sent at its moment."""
-    waiting = step(2, State.WAITING, evidence=Evidence.NOT_APPLIED, code="62109", sent_ms=T0 + 2, flags="dup_risk")
+    waiting = step(
+        2, State.WAITING, evidence=Evidence.NOT_APPLIED, code="62109", sent_ms=T0 + 2, flags="dup_risk"
+    )
     unsent = step(4, State.PENDING, evidence=Evidence.NOT_APPLIED, code="not-sent")
     journal.write([intent(1), intent(2), intent(4)], [])
     journal.write([], [success(1), waiting, unsent])
@@ -139,7 +141,7 @@ def test_resume_finds_what_has_a_history_and_no_ending(journal: Journal, tmp_pat
     resumed.close()
 
 
-def test_a_send_is_counted_once_however_often_it_is_told(journal: Journal):
+def test_a_send_is_counted_once_however_often_it_is_told(journal: Journal) -> None:
     """P16: the steps after a look-up may repeat when the row was sent."""
     journal.write([intent(1)], [])
     journal.write([], [step(1, State.RECONCILING, evidence=Evidence.UNKNOWN, sent_ms=T0 + 1, latency_ms=5.0)])
@@ -152,16 +154,18 @@ def test_a_send_is_counted_once_however_often_it_is_told(journal: Journal):
     assert journal.totals().sends == 1
 
 
-def test_calls_are_counted_per_second_and_never_too_early(journal: Journal):
+def test_calls_are_counted_per_second_and_never_too_early(journal: Journal) -> None:
     """P16: the windows of the limiter are rebuilt from sends, open intents and other calls."""
     journal.write([intent(1), intent(2)], [])
-    journal.write([intent(4)], [success(1, sent_ms=T0 + 100), success(2, sent_ms=T0 + 900)], [T0 + 950, T0 + 1700])
+    journal.write(
+        [intent(4)], [success(1, sent_ms=T0 + 100), success(2, sent_ms=T0 + 900)], [T0 + 950, T0 + 1700]
+    )
 
     assert journal.calls_since(T0) == [(T0 + 950, 4), (T0 + 1700, 1)]
     assert journal.calls_since(T0 + 900) == [(T0 + 950, 2), (T0 + 1700, 1)]
 
 
-def test_the_rest_of_a_stopped_flow_ends_as_skipped(journal: Journal):
+def test_the_rest_of_a_stopped_flow_ends_as_skipped(journal: Journal) -> None:
     """P1."""
     journal.write([intent(1)], [])
     journal.write([], [step(1, State.FAILED, code="62104")])
@@ -172,7 +176,7 @@ def test_the_rest_of_a_stopped_flow_ends_as_skipped(journal: Journal):
     assert journal.counts()[State.SKIPPED] == 2
 
 
-def test_a_row_on_the_wire_is_never_skipped(journal: Journal):
+def test_a_row_on_the_wire_is_never_skipped(journal: Journal) -> None:
     """P4: `skipped` means that we did not send it."""
     journal.write([intent(1)], [])
 
@@ -181,7 +185,7 @@ def test_a_row_on_the_wire_is_never_skipped(journal: Journal):
     assert journal.counts()[State.SKIPPED] == 0
 
 
-def test_a_flow_that_a_crash_left_half_stopped_is_found(journal: Journal, tmp_path: Path):
+def test_a_flow_that_a_crash_left_half_stopped_is_found(journal: Journal, tmp_path: Path) -> None:
     """P13: no later row of that flow is sent, over a crash too."""
     journal.write([intent(1), intent(2)], [])
     journal.write([], [step(1, State.UNKNOWN, code="timeout"), step(2, State.UNKNOWN, code="timeout")])
@@ -194,7 +198,7 @@ def test_a_flow_that_a_crash_left_half_stopped_is_found(journal: Journal, tmp_pa
     resumed.close()
 
 
-def test_an_operator_can_take_endings_back_and_the_journal_keeps_both(tmp_path: Path):
+def test_an_operator_can_take_endings_back_and_the_journal_keeps_both(tmp_path: Path) -> None:
     """P6: what was in doubt is looked up first."""
     journal = create(tmp_path, job_rows(1, 2, 3, 4))
     journal.write([intent(1), intent(2), intent(3)], [step(4, State.SKIPPED, code="exists", attempt=0)])
@@ -216,21 +220,27 @@ def test_an_operator_can_take_endings_back_and_the_journal_keeps_both(tmp_path: 
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.INVALID, State.PENDING])
-def test_other_states_cannot_be_run_again(journal: Journal, state: State):
+def test_other_states_cannot_be_run_again(journal: Journal, state: State) -> None:
     with pytest.raises(RunRefused, match="can be run again"):
         journal.reopen({state}, T0)
 
 
-def test_outcomes_come_in_input_order_with_everything_that_is_known(tmp_path: Path):
+def test_outcomes_come_in_input_order_with_everything_that_is_known(tmp_path: Path) -> None:
     """P1, P23."""
-    rows = [Row(1, 7, T0, b'{"note":"a","n":1.10}'), bad_row(2), Row(3, 8, T0), Row(4, 9, T0), Row(5, 7, T0)]
+    head = Row(1, 7, T0, b'{"note":"a","n":1.10}')
+    rows: list[Row | BadRow] = [head, bad_row(2), Row(3, 8, T0), Row(4, 9, T0), Row(5, 7, T0)]
     journal = create(tmp_path, rows, skip_invalid=True, duplicates=Duplicates.SEND)
     journal.write([intent(1), intent(3)], [])
     journal.write([], [success(1)])
 
     one, two, three, four, five = journal.outcomes()
 
-    assert (one.state, one.instance_id, one.settled_ms, one.flags) == ("succeeded", "id-1", T0 + 1001, "duplicate_key")
+    assert (one.state, one.instance_id, one.settled_ms, one.flags) == (
+        "succeeded",
+        "id-1",
+        T0 + 1001,
+        "duplicate_key",
+    )
     assert {name: bytes(value) for name, value in one.extra.items()} == {"note": b'"a"', "n": b"1.10"}
     assert (two.state, two.flow_id, two.code, two.attempts) == ("invalid", "x", "not-a-number", 0)
     assert (three.state, three.attempts, three.sent_ms, three.settled_ms) == ("sending", 1, T0 + 3, None)
@@ -239,7 +249,7 @@ def test_outcomes_come_in_input_order_with_everything_that_is_known(tmp_path: Pa
     journal.close()
 
 
-def test_outcomes_of_a_dead_run_can_be_read_without_a_new_session(journal: Journal, tmp_path: Path):
+def test_outcomes_of_a_dead_run_can_be_read_without_a_new_session(journal: Journal, tmp_path: Path) -> None:
     journal.write([intent(1)], [])
     journal.close()
 
@@ -252,7 +262,7 @@ def test_outcomes_of_a_dead_run_can_be_read_without_a_new_session(journal: Journ
     reading.close()
 
 
-def test_hostile_text_is_kept_as_far_as_it_can_be(journal: Journal):
+def test_hostile_text_is_kept_as_far_as_it_can_be(journal: Journal) -> None:
     """P30: any reply is safe to receive."""
     journal.write([intent(1)], [])
     journal.write([], [step(1, State.UNKNOWN, message="\ud800\0" + "x" * 100_000, instance_id="\udfff")])
@@ -264,7 +274,7 @@ def test_hostile_text_is_kept_as_far_as_it_can_be(journal: Journal):
     assert outcome.instance_id == "?"
 
 
-def test_totals_are_counted_from_the_record(tmp_path: Path):
+def test_totals_are_counted_from_the_record(tmp_path: Path) -> None:
     """P5."""
     journal = create(tmp_path, job_rows(1, 2, 3, 4, 5))
     journal.write([intent(row) for row in (1, 2, 3)], [])
@@ -284,7 +294,7 @@ def test_totals_are_counted_from_the_record(tmp_path: Path):
     journal.close()
 
 
-def test_what_was_appended_cannot_be_changed(journal: Journal, tmp_path: Path):
+def test_what_was_appended_cannot_be_changed(journal: Journal, tmp_path: Path) -> None:
     """P1: terminal rows are immutable, for every program that opens the file."""
     journal.write([intent(1)], [])
     journal.write([], [success(1)])
@@ -299,7 +309,7 @@ def test_what_was_appended_cannot_be_changed(journal: Journal, tmp_path: Path):
     connection.close()
 
 
-def test_the_header_tells_everything_that_resume_needs(tmp_path: Path):
+def test_the_header_tells_everything_that_resume_needs(tmp_path: Path) -> None:
     """P22: what matters is compared with what was."""
     journal = create(tmp_path, job_rows(1, 1, 2), org_id="o1", retries=2)
     header = journal.header
@@ -311,7 +321,7 @@ def test_the_header_tells_everything_that_resume_needs(tmp_path: Path):
     assert reopen(journal, tmp_path).header == header
 
 
-def test_a_list_of_no_rows_is_a_run_too(tmp_path: Path):
+def test_a_list_of_no_rows_is_a_run_too(tmp_path: Path) -> None:
     journal = create(tmp_path, [])
 
     assert (sum(journal.counts().values()), list(journal.outcomes()), journal.check()) == (0, [], [])
@@ -319,7 +329,7 @@ def test_a_list_of_no_rows_is_a_run_too(tmp_path: Path):
     journal.close()
 
 
-def test_rows_that_begin_later_keep_their_numbers(tmp_path: Path):
+def test_rows_that_begin_later_keep_their_numbers(tmp_path: Path) -> None:
     journal = create(tmp_path, job_rows(7, 7, first=1000))
     journal.write([intent(1000)], [])
 
@@ -328,8 +338,10 @@ def test_rows_that_begin_later_keep_their_numbers(tmp_path: Path):
     journal.close()
 
 
-def test_intents_and_steps_read_back_as_they_were(journal: Journal):
-    told = step(1, State.WAITING, evidence=Evidence.NOT_APPLIED, code="62109", message="busy", sent_ms=T0, status=200)
+def test_intents_and_steps_read_back_as_they_were(journal: Journal) -> None:
+    told = step(
+        1, State.WAITING, evidence=Evidence.NOT_APPLIED, code="62109", message="busy", sent_ms=T0, status=200
+    )
     journal.write([intent(1)], [])
     journal.write([], [told])
 

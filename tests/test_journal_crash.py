@@ -13,8 +13,8 @@ import pytest
 
 from bulk_trigger.errors import IllegalMove, JournalError
 from bulk_trigger.journal import Journal
-from bulk_trigger.journal import database as database_module
 from bulk_trigger.journal.database import connect, running
+from bulk_trigger.journal.words import WORDS
 from bulk_trigger.model import State
 from bulk_trigger.settings import Durability
 
@@ -59,6 +59,15 @@ print(acknowledged, refused, journal.counts()[State.SENDING], first, sep="|")
 """
 
 
+_FORGETFUL = """
+import sys
+from pathlib import Path
+from journals import create, intent, job_rows
+journal = create(Path(sys.argv[1]), job_rows(1, 2))
+journal.write([intent(1)], [])
+"""
+
+
 def run_python(code: str, directory: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", code, str(directory)],
@@ -86,7 +95,7 @@ def killed(directory: Path, after: int) -> int:
 
 
 @pytest.mark.parametrize("after", [1, 300])
-def test_everything_acknowledged_is_there_after_a_kill(tmp_path: Path, after: int):
+def test_everything_acknowledged_is_there_after_a_kill(tmp_path: Path, after: int) -> None:
     """P7, P20: kill -9, then resume; at most the write under way is more than what was acknowledged."""
     last = killed(tmp_path, after)
 
@@ -101,7 +110,7 @@ def test_everything_acknowledged_is_there_after_a_kill(tmp_path: Path, after: in
     journal.close()
 
 
-def test_a_killed_run_can_be_read_before_it_is_resumed(tmp_path: Path):
+def test_a_killed_run_can_be_read_before_it_is_resumed(tmp_path: Path) -> None:
     last = killed(tmp_path, 20)
 
     reading = Journal.read(tmp_path / "journal.db")
@@ -114,7 +123,7 @@ def test_a_killed_run_can_be_read_before_it_is_resumed(tmp_path: Path):
     resumed.close()
 
 
-def test_a_journal_whose_last_commits_were_taken_away_is_not_resumed(tmp_path: Path):
+def test_a_journal_whose_last_commits_were_taken_away_is_not_resumed(tmp_path: Path) -> None:
     """P6: what was sent last is not known any more, so a resume could send it twice."""
     killed(tmp_path, 5)
     (tmp_path / "journal.db-wal").unlink()
@@ -128,7 +137,17 @@ def test_a_journal_whose_last_commits_were_taken_away_is_not_resumed(tmp_path: P
         open_again(tmp_path)
 
 
-def test_the_first_error_of_the_disk_is_the_last_write(tmp_path: Path):
+def test_a_process_that_ends_without_closing_its_journal_loses_nothing(tmp_path: Path) -> None:
+    """P7: SQLite then removes the WAL by itself, which must not look like a lost one."""
+    with run_python(_FORGETFUL, tmp_path) as process:
+        process.wait()
+
+    journal = open_again(tmp_path)
+    assert journal.counts()[State.SENDING] == 1
+    journal.close()
+
+
+def test_the_first_error_of_the_disk_is_the_last_write(tmp_path: Path) -> None:
     """P21: and the journal opens cleanly afterwards."""
     with run_python(_FULL_DISK, tmp_path) as process:
         output, _ = process.communicate()
@@ -144,7 +163,7 @@ def test_the_first_error_of_the_disk_is_the_last_write(tmp_path: Path):
     journal.close()
 
 
-def test_a_full_database_latches_too(tmp_path: Path):
+def test_a_full_database_latches_too(tmp_path: Path) -> None:
     """P21."""
     journal = create(tmp_path, job_rows(*range(1, 2001)))
     connection = journal._database._connection
@@ -160,7 +179,7 @@ def test_a_full_database_latches_too(tmp_path: Path):
     journal.close()
 
 
-def test_a_bug_of_ours_does_not_condemn_the_disk(tmp_path: Path):
+def test_a_bug_of_ours_does_not_condemn_the_disk(tmp_path: Path) -> None:
     journal = create(tmp_path, job_rows(1))
 
     with pytest.raises(IllegalMove):
@@ -171,7 +190,7 @@ def test_a_bug_of_ours_does_not_condemn_the_disk(tmp_path: Path):
     journal.close()
 
 
-def test_an_older_session_that_is_still_alive_can_write_no_more(tmp_path: Path):
+def test_an_older_session_that_is_still_alive_can_write_no_more(tmp_path: Path) -> None:
     """P22: fencing."""
     journal = create(tmp_path, job_rows(1))
     journal._database._connection.execute("UPDATE fence SET epoch = epoch + 1")
@@ -181,7 +200,7 @@ def test_an_older_session_that_is_still_alive_can_write_no_more(tmp_path: Path):
     journal.close()
 
 
-def test_nobody_else_can_open_a_running_journal(tmp_path: Path):
+def test_nobody_else_can_open_a_running_journal(tmp_path: Path) -> None:
     """P22: two connections to one WAL database can corrupt it."""
     journal = create(tmp_path, job_rows(1))
     other = sqlite3.connect(tmp_path / "journal.db", timeout=0)
@@ -193,7 +212,7 @@ def test_nobody_else_can_open_a_running_journal(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [(Durability.POWER, 2), (Durability.PROCESS, 1)])
-def test_the_pragmas_hold(tmp_path: Path, durability: Durability, synchronous: int):
+def test_the_pragmas_hold(tmp_path: Path, durability: Durability, synchronous: int) -> None:
     """P20: the sync of every commit is what the promise rests on."""
     journal = create(tmp_path, job_rows(1), durability=durability)
     connection = journal._database._connection
@@ -215,7 +234,7 @@ def test_the_pragmas_hold(tmp_path: Path, durability: Durability, synchronous: i
     journal.close()
 
 
-def test_a_pragma_that_sqlite_does_not_follow_is_an_error(tmp_path: Path):
+def test_a_pragma_that_sqlite_does_not_follow_is_an_error(tmp_path: Path) -> None:
     create(tmp_path, job_rows(1)).close()
 
     with pytest.raises(JournalError, match="SQLite does not accept page_size=8192 here"):
@@ -233,7 +252,7 @@ def cut_in_half(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_pages, cut_in_half])
-def test_a_damaged_journal_is_refused(tmp_path: Path, damage: Callable[[Path], None]):
+def test_a_damaged_journal_is_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """P21."""
     create(tmp_path, job_rows(*range(1, 3000))).close()
     damage(tmp_path / "journal.db")
@@ -242,12 +261,12 @@ def test_a_damaged_journal_is_refused(tmp_path: Path, damage: Callable[[Path], N
         open_again(tmp_path)
 
 
-def test_every_error_of_sqlite_is_put_into_words():
-    for prefix in database_module._WORDS:
+def test_every_error_of_sqlite_is_put_into_words() -> None:
+    for prefix in WORDS:
         assert hasattr(sqlite3, prefix), prefix
 
 
-def test_a_run_that_survives_only_its_process_says_so(tmp_path: Path):
+def test_a_run_that_survives_only_its_process_says_so(tmp_path: Path) -> None:
     journal = create(tmp_path, job_rows(1, 2))
     journal.write([intent(1)], [])
     journal.write([], [step(1, State.FAILED)])

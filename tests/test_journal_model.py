@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 import tempfile
 
-from hypothesis import settings as budget, strategies as st
+from hypothesis import settings as budget
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from journals import MINUTE, T0, create
 import pytest
@@ -82,7 +84,9 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.journal.skip_rest(flow, at_ms, "62104", "no task", keep) == len(rest) - len(keep)
         for row in set(rest) - keep:
             self.states[row] = State.SKIPPED
-            self.events[row].append(Step(row=row, state=State.SKIPPED, at_ms=at_ms, code="62104", message="no task"))
+            self.events[row].append(
+                Step(row=row, state=State.SKIPPED, at_ms=at_ms, code="62104", message="no task")
+            )
 
     @rule(states=st.sets(st.sampled_from(sorted(RERUN)), min_size=1))
     def rerun(self, states: set[State]) -> None:
@@ -135,7 +139,7 @@ class JournalMachine(RuleBasedStateMachine):
         for flow in {row.flow_id for row in self.rows.values()}:
             (lane,) = self.journal.look_ahead([(flow, None)], 99)
             assert [job.row for job in lane] == [r for r in self._lane(flow) if self.states[r] not in ENDINGS]
-            for before, after in zip(lane, lane[1:], strict=False):
+            for before, after in pairwise(lane):
                 assert self.journal.look_ahead([(flow, before)], 1) == [[after]]
 
     @invariant()

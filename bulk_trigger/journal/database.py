@@ -13,12 +13,14 @@ import contextlib
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
+import weakref
 
 from ..errors import JournalError, RunRefused
 from ..files import sync_directory
 from ..header import SCHEMA
 from ..settings import Durability
 from .schema import APPLICATION_ID
+from .words import journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,17 +84,22 @@ def _set(connection: sqlite3.Connection, name: str, value: object) -> None:
 
 
 class Database:
-    """A connection that latches: after its first error it refuses everything that follows."""
+    """A connection that latches: after its first error it refuses everything that follows.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, wal_found: bool) -> None:
+    While it is open for a session, a marker file stands beside it. SQLite removes the WAL when it closes a
+    file, and we remove the marker before that. So a marker without a WAL says that a run was killed, and that
+    its last commits have been taken away since.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._marker = path.with_name(f"{path.name}-open")
+        self._epoch: int = 0
         self._broken: JournalError | None = None
-        self._check_identity()
-        ((epoch, closed),) = self.read("SELECT epoch, closed FROM fence")
-        self.epoch: int = epoch
-        #: Whether the last session was killed, and the file with its latest commits is gone since.
-        self.wal_lost = not closed and not wal_found
+        self.wal_lost = False
+        #: Runs at the latest when the interpreter ends: SQLite would then close without us.
+        self._finish = weakref.finalize(self, _finish, connection, self._marker)
 
     @classmethod
     def open(cls, path: Path, durability: Durability) -> Database:
@@ -100,7 +107,21 @@ class Database:
         if not path.is_file():
             raise RunRefused(f"{path.parent} holds no run; start one with `run`")
         wal_found = path.with_name(f"{path.name}-wal").exists()
-        return cls(path, connect(path, running(durability)), wal_found=wal_found)
+        database = cls(path, connect(path, running(durability)))
+        try:
+            database.check_identity()
+        except BaseException:
+            database.close()
+            raise
+        if database._marker.exists() and not wal_found:
+            database.wal_lost = True
+            database._finish.detach()  # the marker stays
+        return database
+
+    @property
+    def epoch(self) -> int:
+        """Number of the session that this connection belongs to."""
+        return self._epoch
 
     def begin_session(self, at_ms: int, durability: Durability) -> None:
         """Raise the epoch: whoever still holds the old one can write no more. Raises `JournalError`."""
@@ -110,22 +131,21 @@ class Database:
                 "sent last is not known; put the file back, or look with `export` at what is known"
             )
         with self.transaction() as connection:
-            connection.execute("UPDATE fence SET epoch = epoch + 1, closed = 0")
+            connection.execute("UPDATE fence SET epoch = epoch + 1")
             connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?)", (self.epoch + 1, at_ms, durability.value)
+                "INSERT INTO sessions VALUES (?, ?, ?)", (self._epoch + 1, at_ms, durability.value)
             )
-        self.epoch += 1
-        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file itself must say that it is not closed
-        sync_directory(self.path.parent)  # SQLite does not tell when that fails
+            self._epoch += 1
+        try:
+            self._marker.touch(mode=0o600)
+            sync_directory(self.path.parent)  # SQLite does not tell when that fails
+        except OSError as error:
+            raise self._latch(error) from error
 
-    def settle_reading(self) -> None:
-        """Bring what a killed run left in the WAL into the file, then forbid every write."""
-        if not self.wal_lost:
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            ((closed,),) = self.read("SELECT closed FROM fence")
-            if not closed:
-                self._execute("UPDATE fence SET closed = 1")
-        self._execute("PRAGMA query_only = 1")
+    def forbid_writing(self) -> None:
+        """From here on this connection only reads."""
+        for _ in self.read("PRAGMA query_only = 1"):
+            pass
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -152,7 +172,9 @@ class Database:
         """Read records, as they are asked for. Raises `JournalError`, and latches."""
         self._check_usable()
         try:
-            yield from self._connection.execute(query, parameters)
+            # Not `yield from`: dropped half-way, that closes the cursor, maybe after the connection.
+            for record in self._connection.execute(query, parameters):  # noqa: UP028 - see above
+                yield record
         except sqlite3.Error as error:
             raise self._latch(error) from error
 
@@ -166,23 +188,28 @@ class Database:
         if found != ["ok"]:
             raise JournalError(f"{self.path} is damaged and is not used: {'; '.join(found)}")
 
-    def close(self) -> None:
-        """Close for good; whoever opens it next knows that nothing is missing."""
-        try:
-            ((closed,),) = self.read("SELECT closed FROM fence") if self._broken is None else ((1,),)
-            if not closed and not self.wal_lost:
-                with self.transaction() as connection:
-                    connection.execute("UPDATE fence SET closed = 1")
-        finally:
-            self._broken = self._broken or JournalError(f"{self.path} is closed")
-            self._connection.close()
+    def check_identity(self) -> None:
+        """Make sure that this is a journal, and of our format. Raises `RunRefused`."""
+        ((application,),) = self.read("PRAGMA application_id")
+        ((schema,),) = self.read("PRAGMA user_version")
+        if application != APPLICATION_ID:
+            raise RunRefused(f"{self.path} is not a journal of bulk-trigger")
+        if schema != SCHEMA:
+            raise RunRefused(
+                f"{self.path} has format {schema}, this version of bulk-trigger knows {SCHEMA}; "
+                "go on with the version that started the run"
+            )
+        ((self._epoch,),) = self.read("SELECT epoch FROM fence")
 
-    def _execute(self, statement: str) -> None:
-        self._check_usable()
+    def close(self) -> None:
+        """Close for good. Raises `JournalError`; safe to call twice."""
+        self._broken = self._broken or JournalError(f"{self.path} is closed")
         try:
-            self._connection.execute(statement).fetchall()
-        except sqlite3.Error as error:
-            raise self._latch(error) from error
+            if self.wal_lost:
+                self._connection.close()
+            self._finish()
+        except (sqlite3.Error, OSError) as error:
+            raise journal_error(self.path, error) from error
 
     def _check_usable(self) -> None:
         if self._broken is not None:
@@ -190,21 +217,8 @@ class Database:
 
     def _check_fence(self) -> None:
         (epoch,) = self._connection.execute("SELECT epoch FROM fence").fetchone()
-        if epoch != self.epoch:
+        if epoch != self._epoch:
             raise JournalError(f"{self.path}: another process has taken over this run (session {epoch})")
-
-    def _check_identity(self) -> None:
-        ((application,),) = self.read("PRAGMA application_id")
-        ((schema,),) = self.read("PRAGMA user_version")
-        if application != APPLICATION_ID:
-            self._connection.close()
-            raise RunRefused(f"{self.path} is not a journal of bulk-trigger")
-        if schema != SCHEMA:
-            self._connection.close()
-            raise RunRefused(
-                f"{self.path} has format {schema}, this version of bulk-trigger knows {SCHEMA}; "
-                "go on with the version that started the run"
-            )
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have done it by itself
@@ -215,20 +229,9 @@ class Database:
         return self._broken
 
 
-_WORDS: Mapping[str, str] = {
-    "SQLITE_FULL": "the disk is full; make room, then `resume`",
-    "SQLITE_BUSY": "another program has it open; close that, then `resume`",
-    "SQLITE_LOCKED": "another program has it open; close that, then `resume`",
-    "SQLITE_READONLY": "it cannot be written; look at the permissions of the file and its directory",
-    "SQLITE_CANTOPEN": "it cannot be opened; look at the permissions of the file and its directory",
-    "SQLITE_CORRUPT": "it is damaged and is not used any more",
-    "SQLITE_NOTADB": "it is damaged and is not used any more",
-    "SQLITE_IOERR": "the disk reported an error (or is full); see to it, then `resume`",
-}
-
-
-def journal_error(path: Path, error: BaseException) -> JournalError:
-    """Say in the user's words what is wrong with the journal."""
-    name = getattr(error, "sqlite_errorname", "")
-    words = next((words for prefix, words in _WORDS.items() if name.startswith(prefix)), "it cannot be used")
-    return JournalError(f"{path}: {words} ({name + ': ' if name else ''}{error})")
+def _finish(connection: sqlite3.Connection, marker: Path) -> None:
+    """Close, so that what is left at any moment can be told from a lost WAL. Works on a full disk too."""
+    marker.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # without this sync, a power cut could only bring the marker back
+        sync_directory(marker.parent)
+    connection.close()

@@ -44,8 +44,8 @@ class Flows:
 
     def lane(self, flow_id: int, after: Job | None = None) -> Iterator[Job]:
         """Give the jobs of a flow that have not ended, in lane order, behind the job `after`."""
-        place = (after.trigger_time_ms, after.row) if after else _START
-        place = place if self._by_time else place[1:]
+        time, row = (after.trigger_time_ms, after.row) if after else _START
+        place = (time, row) if self._by_time else (row,)
         for row, flow, time_ms, duplicate in self._database.read(self._lane, (flow_id, *place)):
             if not self._standing.has_ended(row):
                 yield Job(row, flow, time_ms, bool(duplicate))

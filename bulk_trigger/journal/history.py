@@ -82,7 +82,7 @@ class History:
             steps[record[0]].append(to_step(record))
         intents = self.open_intents()
         return [
-            Unfinished(self._job(row), self._standing.state(row), tuple(steps[row]), intents.get(row))
+            Unfinished(self.input_of(row)[0], self._standing.state(row), tuple(steps[row]), intents.get(row))
             for row in sorted(self._standing.rows_in(UNFINISHED))
         ]
 
@@ -148,18 +148,14 @@ class History:
 
     def input_of(self, row: int) -> tuple[Job, dict[str, Any]]:
         """Give a row's job and its other columns, as raw JSON."""
-        for extra, *job, duplicate in self._database.read(
-            f"SELECT extra, row, flow_id, trigger_time_ms, row IN (SELECT row FROM duplicates) FROM jobs WHERE row = ?",  # noqa: S608 - our words
-            (row,),
-        ):
-            return Job(job[0], job[1], job[2], bool(duplicate)), _decode_extra(extra) if extra else {}
+        query = (
+            "SELECT flow_id, trigger_time_ms, row IN (SELECT row FROM duplicates), extra "
+            "FROM jobs WHERE row = ?"
+        )
+        for flow_id, trigger_time_ms, duplicate, extra in self._database.read(query, (row,)):
+            job = Job(row, flow_id, trigger_time_ms, bool(duplicate))
+            return job, _decode_extra(extra) if extra else {}
         raise JournalError(f"row {row} is not among the journal's jobs")
-
-    def _job(self, row: int) -> Job:
-        query = "SELECT flow_id, trigger_time_ms, row IN (SELECT row FROM duplicates) FROM jobs WHERE row = ?"
-        for flow_id, trigger_time_ms, duplicate in self._database.read(query, (row,)):
-            return Job(row, flow_id, trigger_time_ms, bool(duplicate))
-        raise JournalError(f"row {row} is in the journal's history, but not among its jobs")
 
 
 _Told = tuple[Any, ...]  #: row, state, code, message, instance ID, via, flags, sent, at, latency

@@ -15,10 +15,11 @@ from ..files import sync_directory
 from ..header import SCHEMA, Header, Input, encode_header, write_sidecar
 from ..model import BadRow, Row, State
 from ..settings import Duplicates
-from .database import IMPORTING, connect, journal_error
+from .database import IMPORTING, connect
 from .filesystem import check_place, check_room
 from .grouping import SHOWN, Twins, index_lanes, list_flows
 from .schema import APPLICATION_ID, CODE_OF, GUARDS, INSERT_STEP, TABLES
+from .words import journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -93,7 +94,7 @@ class Import:
             duplicates = self._settle_duplicates(connection)
             header = self._header(duplicates, list_flows(connection, self._settings.order))
             connection.execute("INSERT INTO header VALUES (1, ?)", (encode_header(header),))
-            connection.execute("INSERT INTO fence VALUES (1, 0, 1)")
+            connection.execute("INSERT INTO fence VALUES (1, 0)")
             connection.execute("COMMIT")
             connection.executescript(GUARDS)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

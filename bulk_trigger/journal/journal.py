@@ -81,7 +81,7 @@ class Journal(Reading):
         """Open a journal to look at it only; the run's lock must be held. Raises as `open` does."""
         database = Database.open(path, Durability.POWER)
         with _closed_on_error(database):
-            database.settle_reading()
+            database.forbid_writing()
             return cls(database)
 
     @classmethod

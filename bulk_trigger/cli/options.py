@@ -1,0 +1,334 @@
+"""The flags that commands share: `run`, `check` and `resume` take the same words for the same things.
+
+Precedence: flag, `BULK_TRIGGER_<FLAG>` in the environment, `bulk-trigger.toml`, default. What accepts a
+risk for this one call (`--new`, `--force`) is a flag only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .console import Console
+from .kinds import DURATION, LIMIT, RATE, ROWS
+from .secrets import WHY_NOT
+from .toml import use_config
+
+PREFIX = "BULK_TRIGGER"
+_F = TypeVar("_F", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+
+class Option(click.Option):
+    """A flag that stands in a section of the help."""
+
+    def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command whose help has its flags in sections, and whose mistakes say where a value came from."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, section by section in the order of their first flag."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "section", "Help"), []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a wrong value that was not typed is told with its source."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            error.message += _source(ctx, error.param)
+            raise
+
+
+def _source(ctx: click.Context, parameter: click.Parameter | None) -> str:
+    name = (parameter.name if parameter else None) or ""
+    match ctx.get_parameter_source(name):
+        case click.core.ParameterSource.ENVIRONMENT:
+            return f" (from {PREFIX}_{name.upper()} in the environment)"
+        case click.core.ParameterSource.DEFAULT_MAP:
+            return f" (from {ctx.meta.get('config', 'the settings file')})"
+        case _:
+            return ""
+
+
+def together(*decorators: Decorator) -> Callable[[_F], _F]:
+    """Make one decorator of several; the help shows them in this order."""
+
+    def decorate(command: _F) -> _F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def flag(section: str, *names: str, **attributes: Any) -> Decorator:
+    """A flag in a section of the help."""
+    return click.option(*names, cls=Option, section=section, **attributes)
+
+
+def _explain_secret(_: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value is not None:
+        raise click.UsageError(f"there is no {parameter.opts[0]}: {WHY_NOT}")
+
+
+def _on_console(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Set a field of the console, before anything is said."""
+
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+        console = ctx.find_object(Console)
+        if console and value:
+            setattr(console, name, value == "json" if name == "as_json" else True)
+        return value
+
+    return callback
+
+
+def path(**rules: Any) -> click.Path:
+    """A path as a `Path`."""
+    return click.Path(path_type=Path, **rules)
+
+
+_NO_SECRETS = together(
+    *(
+        click.option(
+            name,
+            hidden=True,
+            expose_value=False,
+            is_eager=True,
+            allow_from_autoenv=False,  # there it is where it belongs
+            callback=_explain_secret,
+        )
+        for name in ("--app-key", "--app-secret")
+    )
+)
+
+CONFIG = together(
+    flag(
+        "Other",
+        "--config",
+        type=path(),
+        is_eager=True,
+        expose_value=False,
+        callback=use_config,
+        help="Read settings from FILE.  [default: bulk-trigger.toml, if it is here]",
+        metavar="FILE",
+    ),
+    _NO_SECRETS,
+)
+
+DISPLAY = together(
+    flag(
+        "Display",
+        "-q",
+        "--quiet",
+        is_flag=True,
+        is_eager=True,
+        callback=_on_console("quiet"),
+        help="Say only errors and the last line.",
+    ),
+    flag(
+        "Display",
+        "-v",
+        "--verbose",
+        is_flag=True,
+        is_eager=True,
+        callback=_on_console("verbose"),
+        help="Show the traceback of a bug.",
+    ),
+    flag("Display", "--no-progress", is_flag=True, help="Do not show how far it is."),
+    flag(
+        "Display",
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        is_eager=True,
+        callback=_on_console("as_json"),
+        help="json: each line on standard error is an object.",
+    ),
+)
+
+JSON = flag("Output", "--json", is_flag=True, help="Print JSON.")
+
+
+def _pace(*, anew: bool) -> Decorator:
+    """What `resume` may be given anew; then only as flags, and without a default: the run has its own."""
+
+    def own(*names: str, default: Any, **attributes: Any) -> Decorator:
+        if anew:
+            attributes |= {"allow_from_autoenv": False, "show_default": False}
+        else:
+            attributes |= {"default": default}
+        return flag("Pace and patience", *names, **attributes)
+
+    return together(
+        own(
+            "--rate",
+            type=RATE,
+            multiple=True,
+            default=None,
+            metavar="N/s|m|h|d",
+            help="Calls per window, all calls counted; repeat it for several windows; `none` for no limit."
+            + ("" if anew else "  [default: 20/s; 500/s with --sandbox]"),
+        ),
+        own(
+            "-j",
+            "--in-flight",
+            type=click.IntRange(min=1),
+            default=64,
+            metavar="N",
+            help="Calls under way at most.",
+        ),
+        own("--timeout", type=DURATION, default="30s", help="Of one attempt."),
+        own(
+            "--patience",
+            type=DURATION,
+            default="15m",
+            help="Without a good reply for so long, the run stops (and can be resumed).",
+        ),
+        own(
+            "--reconcile-wait",
+            type=DURATION,
+            default=None,
+            help="Before a look-up may conclude that a flow was not triggered."
+            + ("" if anew else "  [default: 75s; 1s with --sandbox]"),
+        ),
+        own("--drain", type=DURATION, default="8s", help="For replies still to come, after a signal."),
+        own(
+            "--durability",
+            type=click.Choice(["power", "process"]),
+            default="power",
+            help="What the journal survives: a power cut, or only the end of the process (faster).",
+        ),
+    )
+
+
+PACE = _pace(anew=False)
+PACE_ANEW = _pace(anew=True)
+
+TARGET = together(
+    flag("Target", "--gateway", metavar="URL", help="Address of the API gateway."),
+    flag("Target", "--org-id", metavar="ID", help="Your organization (OU)."),
+    flag("Target", "--user-id", metavar="ID", help="The user in whose name flows are triggered."),
+    flag("Target", "--api", type=click.Choice(["v2.0", "v2.1"]), default="v2.0", help="Version of the API."),
+    flag("Target", "--sandbox", is_flag=True, help="Use a gateway on this machine that only pretends."),
+    flag("Target", "--scenario", type=path(), metavar="FILE", help="How the sandbox behaves (TOML)."),
+    flag("Target", "--seed", type=int, default=0, metavar="N", help="Of the sandbox's faults and latencies."),
+)
+
+INPUT = together(
+    flag(
+        "Input",
+        "--format",
+        type=click.Choice(["csv", "jsonl"]),
+        help="Of the job list; needed for standard input.",
+    ),
+    flag("Input", "--rows", type=ROWS, metavar="FIRST-LAST", help="Take only these rows."),
+    flag("Input", "--timezone", metavar="NAME", help="Of times without an offset, like Asia/Shanghai."),
+    flag(
+        "Input",
+        "--time-unit",
+        type=click.Choice(["s", "ms", "us", "ns"]),
+        default="ms",
+        help="Of times that are numbers.",
+    ),
+    flag("Input", "--skip-invalid", is_flag=True, help="Report rows that cannot be used, send the others."),
+    flag(
+        "Input",
+        "--duplicates",
+        type=click.Choice(["refuse", "skip", "send"]),
+        default="refuse",
+        help="Rows of one flow and UTC minute: they would get the same instance ID.",
+    ),
+)
+
+POLICY = together(
+    flag(
+        "Policy",
+        "--order",
+        type=click.Choice(["input", "time"]),
+        default="input",
+        help="Of the rows of one flow.",
+    ),
+    flag(
+        "Policy",
+        "--retries",
+        type=click.IntRange(min=0),
+        default=5,
+        metavar="N",
+        help="Attempts after the first.",
+    ),
+    flag(
+        "Policy",
+        "--on-62109",
+        type=click.Choice(["reconcile", "retry", "fail"]),
+        default="reconcile",
+        help="Internal exception: look it up before the retry; or retry blindly, a duplicate may come.",
+    ),
+    flag(
+        "Policy",
+        "--on-unknown",
+        type=click.Choice(["stop-flow", "continue"]),
+        default="stop-flow",
+        help="What becomes of a flow after a row whose end is not known.",
+    ),
+    flag(
+        "Policy",
+        "--on-failure",
+        type=click.Choice(["continue", "stop-flow", "abort"]),
+        default="continue",
+        help="What a failed row means for the others.",
+    ),
+    flag("Policy", "--max-failures", type=LIMIT, metavar="N|N%", help="Stop when more rows than that failed."),
+    flag("Policy", "--baseline", is_flag=True, help="Look every instance up first, and skip what exists."),
+)
+
+OUTPUT = together(
+    flag(
+        "Output",
+        "-o",
+        "--output",
+        multiple=True,
+        metavar="FILE",
+        help="Results here as well: .csv or .jsonl; `-` is JSONL on standard output, as rows end.",
+    ),
+    flag(
+        "Output",
+        "--force",
+        is_flag=True,
+        allow_from_autoenv=False,
+        help="Replace an output file that exists.",
+    ),
+)
+
+#: Of `run`, and of `check`, which says what `run` would do. CONFIG stands before what it may set.
+RUN = together(
+    TARGET,
+    INPUT,
+    PACE,
+    POLICY,
+    OUTPUT,
+    flag("Output", "--run-dir", type=path(), metavar="DIR", help="[default: runs/<stem>-<UTC time>]"),
+    flag(
+        "Output",
+        "--new",
+        is_flag=True,
+        allow_from_autoenv=False,
+        help="Trigger it all again, although there is a run of the same job list.",
+    ),
+    CONFIG,
+    DISPLAY,
+)

@@ -1,0 +1,89 @@
+"""The live view on a terminal: a bar, and four lines under it. The only module that imports rich."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .progress import Glance
+
+_STYLES = {"succeeded": "green", "failed": "red", "skipped": "yellow", "invalid": "red", "unknown": "magenta"}
+_GAP = "   "
+_BAR_MAX = 100  #: columns: wider bars are hard to read
+
+
+class LiveView:
+    """Redraws itself in its place, whenever it is shown something."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title = title
+        self._console = console or Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def show(self, glance: Glance) -> None:
+        """Draw the numbers of this moment."""
+        self._live.update(draw(glance, self._title, self._console.width), refresh=True)
+
+    def print(self, text: str) -> None:
+        """Print a line above the view."""
+        self._console.print(text, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the view away."""
+        self._live.stop()
+
+
+def draw(glance: Glance, title: str, width: int) -> RenderableType:
+    """Lay a moment out for a terminal of that width; no line is ever longer."""
+    lines = [_head(glance, title, width), _rows(glance), _pace(glance)]
+    if glance.longest and glance.left:
+        flow, rows = glance.longest
+        lines.append(_line(f"longest flow left: {flow:d}, {rows:,} rows", style="dim"))
+    if glance.waits:
+        lines.append(_line(glance.waits, style="yellow"))
+    return Group(*lines)
+
+
+def _head(glance: Glance, title: str, width: int) -> RenderableType:
+    figures = f"{glance.percent:>4} {glance.ended:,} of {glance.rows:,}"
+    name = title if len(title) <= width // 4 else title[: width // 4 - 1] + "…"
+    eta = f"{_GAP}{glance.eta}" if glance.eta else ""
+    room = width - len(name) - len(figures) - len(eta) - 4
+    table = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(glance.rows, 1), completed=glance.ended, width=max(min(room, _BAR_MAX), 8))
+    table.add_row(Text(name, style="bold"), bar, Text(figures + eta))
+    for column in table.columns:
+        column.no_wrap = True
+    return table
+
+
+def _rows(glance: Glance) -> Text:
+    text = _line("")
+    for state, count in glance.counts.items():
+        text.append(f"{state} {count:,}{_GAP}", style=_STYLES[state])
+    if glance.in_doubt:
+        text.append(f"in doubt {glance.in_doubt:,}{_GAP}", style="magenta")
+    return text.append(f"left {glance.left:,}")
+
+
+def _pace(glance: Glance) -> Text:
+    parts = [glance.speed, f"in flight {glance.in_flight:,}"]
+    parts += [f"retries {glance.retries:,}"] if glance.retries else []
+    parts += [f"other calls {glance.lookups:,}"] if glance.lookups else []
+    return _line(_GAP.join(parts))
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(f"  {text}", style=style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,79 @@
+"""What an error means for the call that it ended: aiohttp's classes, in the words of `model.Fault`.
+
+Rule 1: an error that no table lists is taken for the worst: sent, and its end unknown.
+Rule 2: "not sent" is said only where no byte of the body was handed to the transport, so it errs on the
+        safe side: what lies in a buffer of ours, of TLS or of the kernel counts as sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import errno
+import ssl
+
+import aiohttp
+
+from .model import Fault
+
+#: What an aiohttp error means. The most specific class that is listed counts.
+_FAULTS: Mapping[type[BaseException], Fault] = {
+    aiohttp.ClientConnectorDNSError: Fault.NAME,
+    aiohttp.ClientConnectorCertificateError: Fault.TLS,
+    aiohttp.ClientConnectorSSLError: Fault.TLS,
+    aiohttp.ClientHttpProxyError: Fault.PROXY,
+    aiohttp.ClientProxyConnectionError: Fault.PROXY,
+    aiohttp.ClientConnectorError: Fault.UNREACHABLE,
+    aiohttp.ConnectionTimeoutError: Fault.CONNECT_TIMEOUT,
+    TimeoutError: Fault.TIMEOUT,
+    aiohttp.ServerDisconnectedError: Fault.RESET,
+    aiohttp.ClientOSError: Fault.RESET,
+    aiohttp.ClientConnectionResetError: Fault.RESET,
+    aiohttp.ClientPayloadError: Fault.CUT,
+    aiohttp.ClientResponseError: Fault.MALFORMED,
+}
+
+#: Why a connection could not be made, where the system says more than "unreachable".
+_CONNECT_FAULTS: Mapping[int | None, Fault] = {
+    errno.ECONNREFUSED: Fault.REFUSED,
+    errno.ETIMEDOUT: Fault.CONNECT_TIMEOUT,
+    errno.EMFILE: Fault.RESOURCES,
+    errno.ENFILE: Fault.RESOURCES,
+    errno.ENOBUFS: Fault.RESOURCES,
+    errno.ENOMEM: Fault.RESOURCES,
+    errno.EADDRNOTAVAIL: Fault.RESOURCES,
+}
+
+#: If the body was not touched at all, these become certainties.
+_UNSENT = {Fault.RESET: Fault.NOT_SENT, Fault.TIMEOUT: Fault.CONNECT_TIMEOUT}
+
+
+class AboutToReplay(Exception):  # noqa: N818 - it wraps an error, it is none
+    """Carries, as its cause, an error on which aiohttp would send a GET again by itself."""
+
+
+class Unfit(Exception):  # noqa: N818 - the reply is unfit, we are not
+    """A reply came that must not be used."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+def fault_of(error: BaseException, *, untouched: bool) -> tuple[Fault, str]:
+    """What an error means. `untouched`: there is a body, and no byte of it was handed over."""
+    if isinstance(error, AboutToReplay) and error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error) or type(error).__name__
+    if isinstance(error, Unfit):
+        return error.fault, text
+    fault = next((_FAULTS[kind] for kind in type(error).__mro__ if kind in _FAULTS), None)
+    if fault is None:
+        return Fault.RESET, f"unforeseen {type(error).__name__}: {text}"
+    if fault is Fault.UNREACHABLE and isinstance(error, OSError):
+        return _CONNECT_FAULTS.get(error.errno, fault), text
+    if fault is Fault.TLS and isinstance(error.__cause__, ssl.SSLEOFError):
+        return (
+            Fault.UNREACHABLE,
+            text,
+        )  # hung up in the middle of the handshake: no verdict on its certificate
+    return (_UNSENT.get(fault, fault) if untouched else fault), text
