@@ -85,6 +85,7 @@ class Budget:
 
     def observe(self, *, good: bool, retry: bool, now: float) -> None:
         """Take note of a reply to a send; `retry`: the send was not the first of its job."""
+        self._forget(now)
         if not self._bins or now - self._bins[-1][0] >= _BIN_S:
             self._bins.append([now, 0, 0])
         self._bins[-1][1] += 1
@@ -95,19 +96,22 @@ class Budget:
             self._saved = min(self._saved + self.share, self.most)
 
     def spend(self, now: float) -> float:
-        """Ask for one retry; returns 0 if it may be sent now, else the seconds to wait before asking again."""
-        while self._bins and now - self._bins[0][0] > _SPAN_S:
-            _, sends, good = self._bins.popleft()
-            self._sends -= sends
-            self._good -= good
+        """Ask for one retry; returns 0 if it may be sent now, else the seconds to wait before asking."""
+        self._forget(now)
         self._saved = min(self._saved + (now - self._at) * self.per_second, self.most)
         self._at = now
-        if 2 * self._good >= self._sends:
+        if 0 < self._sends <= 2 * self._good:  # after a silence nobody knows: it is not free
             return 0.0
         if self._saved < 1:
             return (1 - self._saved) / self.per_second
         self._saved -= 1
         return 0.0
+
+    def _forget(self, now: float) -> None:
+        while self._bins and now - self._bins[0][0] > _SPAN_S:
+            _, sends, good = self._bins.popleft()
+            self._sends -= sends
+            self._good -= good
 
 
 class Patience:

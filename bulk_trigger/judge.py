@@ -152,6 +152,14 @@ class Judge:
             self._had_good = True
             self.release_held(now)
 
+    def overhear(self, job: Job, reply: Reply) -> None:
+        """Take note of what the reply to another call than a trigger means for all calls."""
+        verdict = judge(job, reply)
+        if verdict.kind is Kind.TOKEN:
+            self._token_refused(reply, verdict)
+        if verdict.pause:
+            self._pause(Pause(reply.retry_after_s, cut=verdict.kind is Kind.THROTTLED))
+
     def _token_refused(self, reply: Reply, verdict: Verdict) -> None:
         self._gateway.refuse_token(reply.token)
         self._refused_tokens.add(reply.token)
@@ -351,7 +359,10 @@ class Judge:
                 since = now if verdict.answered else now - (reply.latency_s if reply else 0.0)
                 self.doubt(case, verdict, since, resend_after_s=resend_after_s, after_s=after_s)
         for other in decision.others:
-            self._everyone(other, now)
+            if isinstance(other, StopRun):
+                self._stop(Stop(4, other.reason))
+            elif isinstance(other, Pause):
+                self._pause(other)
         self._dispatcher.bell.ring()
 
     def _after(self, case: Case, state: State, now: float) -> None:
@@ -364,23 +375,19 @@ class Judge:
         elif limit is not None and failed > limit.of(self._tally.rows):
             self._stop(Stop(3, f"{failed} rows failed; --max-failures allows {limit}"))
 
-    def _everyone(self, other: StopLane | Pause | StopRun, now: float) -> None:
-        match other:
-            case Pause(hint_s, cut):
-                if not self._limiter.paused_for():  # the replies of one moment are one pause and one cut
-                    seconds = pause_length(hint_s, self._pauses)
-                    self._pauses += 1
-                    if cut:
-                        self._tally.throttled += 1
-                        self._limiter.cut(self._tally.rate(now))
-                    self._patience.excuse(seconds)
-                    self._limiter.pause(seconds)
-                elif hint_s:
-                    self._limiter.pause(pause_length(hint_s, 0))
-            case StopRun(reason):
-                self._stop(Stop(4, reason))
-            case StopLane():
-                pass  # done with the fate of the row
+    def _pause(self, pause: Pause) -> None:
+        now = self._clock.monotonic()
+        if self._limiter.paused_for():  # the replies of one moment are one pause, and one cut
+            if pause.hint_s:
+                self._limiter.pause(pause_length(pause.hint_s, 0))
+            return
+        seconds = pause_length(pause.hint_s, self._pauses)
+        self._pauses += 1
+        if pause.cut:
+            self._tally.throttled += 1
+            self._limiter.cut(self._tally.rate(now))
+        self._patience.excuse(seconds)
+        self._limiter.pause(seconds)
 
     def _step(  # noqa: PLR0913 - the columns of a step
         self,
@@ -423,6 +430,8 @@ class Judge:
 
 
 def _flags(case: Case) -> str:
+    if not (case.dup_risk or case.order_uncertain or case.job.duplicate or case.anomaly):
+        return ""
     flags = (
         (Flag.DUP_RISK, case.dup_risk),
         (Flag.ORDER_UNCERTAIN, case.order_uncertain),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -74,8 +75,12 @@ class Flag(StrEnum):
 
 def predict_instance_id(flow_id: int, trigger_time_ms: int) -> str:
     """The ID that the gateway gives to a triggered instance: flow and UTC minute (contract 5.2)."""
-    minute = datetime.fromtimestamp(trigger_time_ms // 1000, UTC)
-    return f"{flow_id}-{minute:%Y%m%d%H%M}00"
+    return f"{flow_id}-{_minute_text(trigger_time_ms // MINUTE_MS)}00"
+
+
+@lru_cache(maxsize=8192)
+def _minute_text(minute: int) -> str:
+    return f"{datetime.fromtimestamp(minute * 60, UTC):%Y%m%d%H%M}"
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

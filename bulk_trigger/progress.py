@@ -16,6 +16,7 @@ import msgspec
 from .cells import clean
 from .model import State
 from .quantities import format_duration
+from .recap import counted
 from .run import Run
 
 LINE_EVERY_S = 10.0
@@ -200,11 +201,6 @@ def progress_line(glance: Glance) -> str:
         glance.waits,
     ]
     return ", ".join(part for part in parts if part)
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun: `1 row`, `5,000 rows`."""
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _number(rate: float) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from .journal import Unfinished
 from .lanes import Case
-from .model import Evidence, Flag, Job, Kind, State, Step, Verdict
-from .verdicts import BY_CODE, BY_FAULT
+from .model import Evidence, Fault, Flag, Job, Kind, Reply, State, Step, Verdict
+from .verdicts import BY_CODE, judge
 
 #: Codes of attempts that did not count against `--retries`.
 _UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}
 UNCHARGED = {*map(str, _UNCHARGED), "http-401", "http-429"}
+_FAULTS = frozenset(Fault)
 
 
 class Recall:
@@ -54,20 +55,33 @@ def _restore(case: Case, past: Unfinished) -> None:
     if past.intent:
         case.sent_ms = past.intent.at_ms
     elif past.state is State.RECONCILING and past.steps:
-        case.doubt = _doubt_of(past.steps)
+        case.doubt = _doubt_of(past.job, past.steps)
 
 
-def _doubt_of(steps: tuple[Step, ...]) -> Verdict | None:
-    """What put a row in doubt, from the last step that answers one of its sends."""
+def _doubt_of(job: Job, steps: tuple[Step, ...]) -> Verdict | None:
+    """What put a row in doubt, from the last step that answers one of its sends.
+
+    The tables judge it again, but only for what matters to a look-up: an old pause or stop is over.
+    """
     step = next((step for step in reversed(steps) if step.sent_ms is not None), None)
     if step is None:
         return None
-    if step.code.isdecimal() and (known := BY_CODE.get(int(step.code))) and known.kind is Kind.INTERNAL:
-        return Verdict(evidence=Evidence.UNKNOWN, kind=Kind.INTERNAL, code=step.code, message=step.message)
+    judged = judge(job, _reply_of(step))
     return Verdict(
         evidence=Evidence.UNKNOWN,
-        kind=Kind.DOUBTFUL,
-        answered=step.status is not None and step.code not in set(BY_FAULT) and step.status < 501,
+        kind=Kind.INTERNAL if judged.kind is Kind.INTERNAL else Kind.DOUBTFUL,
+        answered=judged.answered and judged.evidence is Evidence.UNKNOWN,
         code=step.code,
         message=step.message,
+    )
+
+
+def _reply_of(step: Step) -> Reply:
+    """The reply that a step answers, as far as the journal keeps it."""
+    return Reply(
+        fault=Fault(step.code) if step.code in _FAULTS else None,
+        status=step.status,
+        code=int(step.code) if step.code.isdecimal() else None,
+        message=step.message,
+        bytes_out=step.bytes_out or 0,
     )

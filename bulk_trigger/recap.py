@@ -26,7 +26,7 @@ def headline(summary: Mapping[str, Any], reason: str = "") -> str:
     ended = ", ".join(f"{counts[state]:,} {state.value}" for state in _ORDER if counts.get(state))
     what = f"stopped ({clean(reason or 'no reason told')})" if left else "finished"
     still = f", {left:,} left" if left else ""
-    return f"{what}: {rows:,} rows: {ended or 'none ended'}{still}{_pace(summary)}"
+    return f"{what}: {counted(rows, 'row', 'rows')}, {ended or 'none ended'}{still}{_pace(summary)}"
 
 
 def recap(
@@ -79,6 +79,11 @@ def resume_command(directory: Path, outputs: Sequence[Path] = ()) -> str:
     return shlex.join(parts)
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun: `1 row`, `5,000 rows`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def shown(path: Path) -> str:
     """A path as it can be typed."""
     return shlex.quote(str(path))
@@ -94,11 +99,17 @@ def _pace(summary: Mapping[str, Any]) -> str:
 def _doubts(summary: Mapping[str, Any]) -> list[str]:
     lines = []
     if unknown := summary["counts"].get(State.UNKNOWN):
-        lines.append(f"  in doubt  {unknown:,} rows may have been triggered: unknown.csv has them")
+        lines.append(
+            f"  in doubt  {counted(unknown, 'row', 'rows')} that may have been triggered: see unknown.csv"
+        )
     if in_doubt := summary["counts"].get(State.RECONCILING, 0) + summary["counts"].get(State.SENDING, 0):
-        lines.append(f"  in doubt  {in_doubt:,} rows without an answer; `resume` looks them up first")
+        lines.append(
+            f"  in doubt  {counted(in_doubt, 'row', 'rows')} without an answer: `resume` looks first, then goes on"
+        )
     if risk := summary.get("dup_risk"):
-        lines.append(f"  in doubt  {risk:,} rows may have been triggered twice: flag dup_risk")
+        lines.append(
+            f"  in doubt  {counted(risk, 'row', 'rows')} that may have been triggered twice: flag dup_risk"
+        )
     return lines
 
 
@@ -125,7 +136,7 @@ def _may_run_again(summary: Mapping[str, Any]) -> list[str]:
 
 def _files(directory: Path, summary: Mapping[str, Any], outputs: Sequence[Path]) -> str:
     if rows_left(summary):
-        return f"{shown(directory)}/ (the results come when every row has ended; `export` gives what there is)"
+        return f"{shown(directory)}/ (results come when every row has ended; `export` gives what there is)"
     names = ["results.csv"]
     names += ["failed.csv"] if _may_run_again(summary) else []
     names += ["unknown.csv"] if summary["counts"].get(State.UNKNOWN) else []

@@ -3,8 +3,8 @@
 What may be concluded, and when (design decisions 2, 3 and 7):
 
 - A look-up that *finds* our instance settles the row at once.
-- "Absent" has to wait, because a request that nobody answered may still arrive. **Answered** doubt (62109, 500:
-  a complete reply came) ends with one complete read, some seconds after the reply. **Unanswered** doubt
+- "Absent" has to wait, because a request that nobody answered may still arrive. **Answered** doubt (62109,
+  500: a complete reply came) ends with one complete read, some seconds after the reply. **Unanswered** doubt
   (timeout, reset, 502, a crash) needs two, the first at half the quarantine and the last at its end.
 - A read that is partial, refused or nonsense concludes nothing. It is repeated for as long as the run is
   patient; then the row ends as unknown. It never becomes "absent", and never a blind retry.
@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 import anyio
 import msgspec
 
+from .instances import Instance, Lookup, found_instance, instances_in, judge_lookup
 from .model import MINUTE_MS, Evidence, Job, Kind, Reply, Verdict, predict_instance_id
 from .ports import Clock, Gateway, InstanceQuery
-from .instances import Instance, Lookup, found_instance, instances_in, judge_lookup
 
 OLDER_S = 120.0  #: an instance that started so much before our first send is not ours
 ANSWERED_S = 2.0  #: not before this may a single read conclude "absent" from answered doubt
@@ -213,13 +213,13 @@ class Calibration:
 
 
 def _id_epoch(instance_id: str) -> float | None:
-    """The minute in an instance ID, read as UTC."""
+    """The minute in the ID of a triggered instance, read as UTC; scheduled ones have fewer digits."""
+    digits = instance_id.rpartition("-")[2]
     try:
-        return (
-            datetime.strptime(instance_id.rpartition("-")[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
-        )
+        minute = datetime.strptime(digits, "%Y%m%d%H%M00").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return minute.timestamp() if len(digits) == len("yyyymmddHHMM00") else None
 
 
 def _whole_zone(seconds: float) -> float:
@@ -229,19 +229,25 @@ def _whole_zone(seconds: float) -> float:
 class Lookups:
     """Makes the calls that a look-up needs. One per run."""
 
-    def __init__(self, gateway: Gateway, clock: Clock, turn: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        clock: Clock,
+        turn: Callable[[], Awaitable[None]],
+        overhear: Callable[[Job, Reply], None],
+    ) -> None:
         self._gateway = gateway
         self._clock = clock
         self._turn = turn  #: waits for a slot of the limiter
+        self._overhear = overhear  #: is told every reply: a refused token or a 429 concerns all calls
         self.calibration = Calibration()
         self.available = True
         self.calibrating = False  #: set by the run when it lets the first success calibrate
 
     async def read(self, job: Job) -> Reading:
-        """Look for the instance of a job: Get by its predicted ID, then, until that is proven enough, List."""
+        """Look for the instance of a job: Get by its predicted ID; until that is proven enough, List too."""
         wanted = self.calibration.instance_id(job)
-        await self._turn()
-        reply = await self._gateway.get_instance(wanted)
+        reply = await self._get(job, wanted)
         if found := found_instance(reply, wanted):
             return Reading(found=found)
         verdict = judge_lookup(reply)
@@ -259,9 +265,8 @@ class Lookups:
         """Learn from a success: how fast it shows up, in which zone, and what a missing one looks like."""
         delay = 0.1
         while True:
-            await self._turn()
             asked_at = self._clock.monotonic()
-            reply = await self._gateway.get_instance(instance_id)
+            reply = await self._get(job, instance_id)
             found = found_instance(reply, instance_id)
             if found:
                 self.calibration.get_finds = True
@@ -270,14 +275,23 @@ class Lookups:
                 )
                 self.calibration.learn_zone(found, sent_s)
                 break
-            if judge_lookup(reply) is Lookup.NOT_PERMITTED or delay > REREAD_MAX_S:
+            verdict = judge_lookup(reply)
+            if verdict is not Lookup.NOT_PERMITTED and verdict is not Lookup.TRANSIENT:
+                # It exists and does not show: until it does, the lag is known to be at least so long.
+                self.calibration.lag_s = max(self.calibration.lag_s, asked_at - settled_at)
+            if verdict is Lookup.NOT_PERMITTED or delay > REREAD_MAX_S:
                 return
             await anyio.sleep(delay)
             delay *= 2
-        await self._turn()
-        reply = await self._gateway.get_instance(predict_instance_id(job.flow_id, NEVER))
-        if judge_lookup(reply) is not Lookup.TRANSIENT and not reply.fault:
+        reply = await self._get(job, predict_instance_id(job.flow_id, NEVER))
+        if judge_lookup(reply) in {Lookup.EMPTY, Lookup.UNDECIDED}:  # said by the service, not by a proxy
             self.calibration.get_missing = _signature(reply)
+
+    async def _get(self, job: Job, instance_id: str) -> Reply:
+        await self._turn()
+        reply = await self._gateway.get_instance(instance_id)
+        self._overhear(job, reply)
+        return reply
 
     async def _list(self, job: Job) -> Reading:
         wanted = self.calibration.instance_id(job)
@@ -294,6 +308,7 @@ class Lookups:
                         page=page,
                     )
                 )
+                self._overhear(job, reply)
                 instances = instances_in(reply)
                 if instances is None:
                     if page == 0 and judge_lookup(reply) is Lookup.UNDECIDED:

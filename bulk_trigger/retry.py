@@ -103,7 +103,6 @@ def decide(  # noqa: PLR0911 - one return per row of the table
     `charged`: the attempts that count against `--retries`, this one included. `can_look_up`: whether the
     gateway may be asked for this job's instance. `dice`: a random number from 0 to 1.
     """
-    delay = backoff(charged, dice)
     others: Others = (Pause(retry_after_s, cut=verdict.kind is Kind.THROTTLED),) if verdict.pause else ()
     if verdict.scope is Scope.EVERYONE:
         others += (StopRun(f"{verdict.code} {verdict.message}".strip()),)
@@ -115,14 +114,15 @@ def decide(  # noqa: PLR0911 - one return per row of the table
         case Kind.THROTTLED | Kind.TOKEN:
             return Decision(Release(), others)
         case Kind.TRANSIENT | Kind.UNREACHABLE:
-            return _again(settings, charged, Retry(delay), others)
+            return _again(settings, charged, Retry(backoff(charged, dice)), others)
         case Kind.INTERNAL if settings.on_62109 is On62109.FAIL:
             return Decision(Settle(State.FAILED), others + _after_failure(settings))
         case Kind.INTERNAL if settings.on_62109 is On62109.RETRY or not can_look_up:
-            return _again(settings, charged, Retry(delay, dup_risk=True), others)
+            return _again(settings, charged, Retry(backoff(charged, dice), dup_risk=True), others)
         case Kind.INTERNAL | Kind.REPEATED | Kind.DOUBTFUL if can_look_up:
             resend_after_s = REPEAT_DELAY_S if verdict.kind is Kind.REPEATED else 0.0
-            return Decision(Reconcile(delay if verdict.answered else 0.0, resend_after_s), others)
+            after_s = backoff(charged, dice) if verdict.answered else 0.0
+            return Decision(Reconcile(after_s, resend_after_s), others)
         case _:
             return Decision(Settle(State.UNKNOWN), others + _after_unknown(settings))
 

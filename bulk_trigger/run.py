@@ -41,6 +41,7 @@ from .tally import Tally
 from .verdicts import judge_probe, judge_token
 
 TICK_S = 1.0
+NO_JOB = Job(0, 0, 0)  #: for calls that concern none
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -137,7 +138,7 @@ class Run:
             nudge=self._nudge,
             recalled=self._recalled,
         )
-        self._lookups = Lookups(self._gateway, self.clock, self.dispatcher.turn)
+        self._lookups = Lookups(self._gateway, self.clock, self.dispatcher.turn, self._overhear)
         self._feed = Feed(
             self._journal,
             self._scribe,
@@ -242,11 +243,15 @@ class Run:
     def _nudge(self) -> None:
         self._feed.nudge()
 
+    def _overhear(self, job: Job, reply: Reply) -> None:
+        self._judge.overhear(job, reply)
+
     def _recalled(self, case: Case) -> None:
         self._judge.recalled(case)
 
     def _probed(self, reply: Reply) -> bool:
         answered = judge_probe(reply)
+        self._judge.overhear(NO_JOB, reply)
         if not answered:
             self._judge.silence(reply)
         return answered

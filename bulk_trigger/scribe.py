@@ -134,6 +134,7 @@ class Scribe:
         if error is not None:
             self.broken = error if isinstance(error, JournalError) else JournalError(f"journal: {error}")
         if self.broken or not (self._intents or self._steps or self._calls):
+            self._urgent = False  # whoever hurried meanwhile was waiting for this batch
             waiters, self._idle = self._idle, []
             for waiter in waiters:
                 if not waiter.done():

@@ -6,6 +6,7 @@ The settings are kept in the journal's header (they hold no secret), so `resume`
 from __future__ import annotations
 
 import enum
+import ipaddress
 from urllib.parse import urlsplit
 
 import msgspec
@@ -75,6 +76,9 @@ class Limit(msgspec.Struct, frozen=True):
         return f"{self.number:g}%" if self.percent else f"{self.number:g}"
 
 
+_LEAST = (("in_flight", 1), ("retries", 0), ("drain_s", 0), ("patience_s", 0), ("reconcile_wait_s", 0))
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All knobs of a run. Durations are in seconds; defaults are those of the command line."""
 
@@ -108,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.gateway != SANDBOX:
             check_gateway(self.gateway)
-        for name, least in (("in_flight", 1), ("retries", 0), ("drain_s", 0.0), ("patience_s", 0.0)):
+        for name, least in _LEAST:
             if getattr(self, name) < least:
                 raise SettingsError(
                     f"--{name.removesuffix('_s').replace('_', '-')} must be at least {least:g}"
@@ -152,4 +156,7 @@ def check_gateway(url: str) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name can only mean this machine."""
-    return host in {"localhost", "::1"} or (host.startswith("127.") and host.replace(".", "").isdigit())
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -50,13 +50,9 @@ class Tally:
         self.latency_s = 0.05  #: moving mean of the replies' latency
         self.waiting_for = ""  #: in words, for the view
         self.started_at = now
+        self.ended = sum(self.counts[state] for state in ENDINGS)  #: rows that have ended
         self.ended_before = self.ended
         self._recent: deque[tuple[float, int]] = deque([(now, 0)])
-
-    @property
-    def ended(self) -> int:
-        """Rows that have ended."""
-        return sum(self.counts[state] for state in ENDINGS)
 
     @property
     def left(self) -> int:
@@ -67,6 +63,8 @@ class Tally:
         """`rows` jobs went from one state to another."""
         self.counts[before] -= rows
         self.counts[after] += rows
+        if after in ENDINGS:
+            self.ended += rows
 
     def sent(self, *, retry: bool) -> None:
         """A trigger call starts."""

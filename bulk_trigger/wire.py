@@ -140,7 +140,7 @@ class Wire:
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=100,  # the limiter is the only queue: time spent in a second one would look like a timeout
+            limit=0,  # the limiter is the only queue: time spent in a second one would look like a timeout
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=DNS_S,
             ssl=self._tls,

@@ -391,16 +391,23 @@ async def test_an_endless_reply_is_not_read_to_its_end() -> None:
         assert (reply.fault, reply.status, reply.success) == (Fault.TOO_LARGE, 200, False)
 
 
-async def test_a_body_of_just_the_limit_is_read() -> None:
-    body = b'{"status":62104,"msg":"' + b"x" * (wire.MAX_BODY - 25) + b'"}'
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
-        len(body),
-        body,
-    )
+def refusal_of(length: int) -> bytes:
+    """A body of so many bytes."""
+    return b'{"status":62104,"msg":"' + b"x" * (length - 25) + b'"}'
 
-    assert len(body) == wire.MAX_BODY
-    for whole in (http(body), chunked):
-        assert (await trigger_at(always(whole)))[0].code == 62104
+
+def chunked(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize("form", [http, chunked])
+async def test_a_body_is_read_up_to_the_limit_and_no_further(form: Callable[[bytes], bytes]) -> None:
+    """P30: F42."""
+    most, _ = await trigger_at(always(form(refusal_of(wire.MAX_BODY))))
+    more, _ = await trigger_at(always(form(refusal_of(wire.MAX_BODY + 1))))
+
+    assert (most.fault, most.code) == (None, 62104)
+    assert (more.fault, more.code) == (Fault.TOO_LARGE, None)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ class Announced(Sandbox):
         sys.stderr.write(
             "the sandbox is running; it is not the real gateway. In another terminal:\n"
             f"  export {secrets.APP_KEY}={APP_KEY} {secrets.APP_SECRET}={APP_SECRET}\n"
-            f"  bulk-trigger run samples/jobs.csv --gateway {self.url} --org-id {ORG_ID} --user-id {USER_ID}\n"
+            f"  bulk-trigger run samples/jobs.csv --gateway {self.url}"
+            f" --org-id {ORG_ID} --user-id {USER_ID}\n"
             "Ctrl-C ends it\n"
         )
         sys.stderr.flush()

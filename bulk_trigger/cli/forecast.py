@@ -19,7 +19,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 def forecast(rows: int, longest: int, rates: Sequence[Rate], in_flight: int) -> Forecast:
-    """Estimate a run of `rows` sends whose longest flow has `longest` of them, without retries and look-ups."""
+    """Estimate a run of `rows` sends, `longest` of them in one flow, without retries and look-ups."""
     bounds = [
         Forecast(longest * LATENCY_S, "the longest flow, one call after the other"),
         Forecast(rows * LATENCY_S / in_flight, f"{in_flight} calls in flight"),

@@ -13,7 +13,7 @@ from ..quantities import Rate, parse_duration, parse_rate
 from ..settings import Limit
 
 
-class Kind(click.ParamType):
+class Kind(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """A kind of value that a function reads; what it raises is told as the flag's mistake."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 import sys
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from ..errors import SettingsError
 from ..quantities import Rate
 from ..reader import Format, JobList
-from ..settings import SANDBOX, Durability, Duplicates, On62109, OnFailure, OnUnknown, Order, Settings
+from ..settings import SANDBOX, Duplicates, Durability, On62109, OnFailure, OnUnknown, Order, Settings
 from .kinds import read_rates
 
 STDIN = "-"
@@ -72,20 +72,25 @@ def changes_of(ctx: click.Context) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
-def job_list(jobs: str, settings: Settings, form: Format | None, stdin: BinaryIO | None = None) -> JobList:
+def job_list(jobs: str, settings: Settings, form: Format | None) -> JobList:
     """Open a job list; `-` is standard input. Raises `SettingsError` or `InputError`."""
-    if jobs == STDIN and form is None:
-        raise SettingsError("standard input has no name to tell the format by; pass --format csv or jsonl")
-    if jobs != STDIN and not Path(jobs).is_file():
-        what = "is a directory" if Path(jobs).is_dir() else "there is no such file"
-        raise SettingsError(f"{jobs}: {what}; name a job list (.csv, .jsonl, .gz), or `-`")
+    check_job_list(jobs, form)
     return JobList(
-        (stdin or sys.stdin.buffer) if jobs == STDIN else Path(jobs),
+        sys.stdin.buffer if jobs == STDIN else Path(jobs),
         format=form,
         timezone=settings.timezone,
         time_unit=settings.time_unit,
         rows=settings.rows,
     )
+
+
+def check_job_list(jobs: str, form: Format | None) -> None:
+    """Refuse what cannot be a job list. Raises `SettingsError`."""
+    if jobs == STDIN and form is None:
+        raise SettingsError("standard input has no name to tell the format by; pass --format csv or jsonl")
+    if jobs != STDIN and not Path(jobs).is_file():
+        what = "is a directory" if Path(jobs).is_dir() else "there is no such file"
+        raise SettingsError(f"{jobs}: {what}; name a job list (.csv, .jsonl, .gz), or `-`")
 
 
 def output_files(outputs: tuple[str, ...]) -> tuple[list[Path], bool]:
@@ -139,5 +144,3 @@ def _gateway(ctx: click.Context) -> dict[str, Any]:
 def _nobody() -> dict[str, Any]:
     """A target for what sends nothing."""
     return {"gateway": SANDBOX}
-
-

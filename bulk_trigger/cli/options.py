@@ -7,77 +7,15 @@ risk for this one call (`--new`, `--force`) is a flag only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from .console import Console
+from .help import Decorator, flag, path, together
 from .kinds import DURATION, LIMIT, RATE, ROWS
 from .secrets import WHY_NOT
 from .toml import use_config
-
-PREFIX = "BULK_TRIGGER"
-_F = TypeVar("_F", bound=Callable[..., Any])
-Decorator = Callable[[Any], Any]
-
-
-class Option(click.Option):
-    """A flag that stands in a section of the help."""
-
-    def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self.section = section
-
-
-class Command(click.Command):
-    """A command whose help has its flags in sections, and whose mistakes say where a value came from."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the flags, section by section in the order of their first flag."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                sections.setdefault(getattr(parameter, "section", "Help"), []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; a wrong value that was not typed is told with its source."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.BadParameter as error:
-            error.message += _source(ctx, error.param)
-            raise
-
-
-def _source(ctx: click.Context, parameter: click.Parameter | None) -> str:
-    name = (parameter.name if parameter else None) or ""
-    match ctx.get_parameter_source(name):
-        case click.core.ParameterSource.ENVIRONMENT:
-            return f" (from {PREFIX}_{name.upper()} in the environment)"
-        case click.core.ParameterSource.DEFAULT_MAP:
-            return f" (from {ctx.meta.get('config', 'the settings file')})"
-        case _:
-            return ""
-
-
-def together(*decorators: Decorator) -> Callable[[_F], _F]:
-    """Make one decorator of several; the help shows them in this order."""
-
-    def decorate(command: _F) -> _F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
-
-
-def flag(section: str, *names: str, **attributes: Any) -> Decorator:
-    """A flag in a section of the help."""
-    return click.option(*names, cls=Option, section=section, **attributes)
 
 
 def _explain_secret(_: click.Context, parameter: click.Parameter, value: object) -> None:
@@ -95,11 +33,6 @@ def _on_console(name: str) -> Callable[[click.Context, click.Parameter, Any], An
         return value
 
     return callback
-
-
-def path(**rules: Any) -> click.Path:
-    """A path as a `Path`."""
-    return click.Path(path_type=Path, **rules)
 
 
 _NO_SECRETS = together(
@@ -292,7 +225,7 @@ POLICY = together(
         default="continue",
         help="What a failed row means for the others.",
     ),
-    flag("Policy", "--max-failures", type=LIMIT, metavar="N|N%", help="Stop when more rows than that failed."),
+    flag("Policy", "--max-failures", type=LIMIT, metavar="N|N%", help="Stop when more rows than that fail."),
     flag("Policy", "--baseline", is_flag=True, help="Look every instance up first, and skip what exists."),
 )
 

@@ -18,6 +18,7 @@ import click
 from ..errors import BulkTriggerError
 from ..version import VERSION
 from .console import Console, silence_stdout
+from .help import unescaped
 from .secrets import redact
 
 #: Commands in the order in which people meet them, with the first line of their help.
@@ -37,6 +38,10 @@ _PIPE_CLOSED = 141  #: what a shell says of a process that SIGPIPE ended
 
 class Program(click.Group):
     """The commands, imported one by one."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        attributes["help"] = unescaped(attributes.get("help") or "")
+        super().__init__(*args, **attributes)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Give the names of all commands."""
@@ -67,9 +72,7 @@ class Program(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(
-    cls=Program, name="bulk-trigger", context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=Program, name="bulk-trigger", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, message="%(prog)s %(version)s")
 def program() -> None:
     r"""Trigger workflows in bulk through the EnOS API gateway.
@@ -87,7 +90,7 @@ def program() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each sort of end
     """Run the command line; returns the exit code. Never raises for what a user did."""
     console = Console()
     arguments = sys.argv[1:] if arguments is None else list(arguments)

@@ -10,9 +10,10 @@ import click
 from ..errors import SettingsError
 from ..files import check_target
 from ..model import ENDINGS, RERUN, State
-from ..recap import headline, resume_command
+from ..recap import counted, headline, resume_command
 from .console import Console
-from .options import DISPLAY, OUTPUT, PACE_ANEW, Command, flag, path, together
+from .help import FROM_ENVIRONMENT, Command, flag, path, together
+from .options import DISPLAY, OUTPUT, PACE_ANEW
 from .run import describe
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _DIRECTORY = click.argument("run_dir", type=path(file_okay=False))
 
 
-@click.command(cls=Command, context_settings={"auto_envvar_prefix": "BULK_TRIGGER"})
+@click.command(cls=Command, context_settings=FROM_ENVIRONMENT)
 @_DIRECTORY
 @together(
     flag(
@@ -37,7 +38,7 @@ _DIRECTORY = click.argument("run_dir", type=path(file_okay=False))
     DISPLAY,
 )
 @click.pass_context
-def resume(ctx: click.Context, run_dir: Path, **flags: Any) -> int:
+def resume(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
     r"""Go on with a run that stopped, or run some of its rows again.
 
     Settings, job list and target are those of the run; what is listed below may be given anew. Rows whose
@@ -48,6 +49,7 @@ def resume(ctx: click.Context, run_dir: Path, **flags: Any) -> int:
       bulk-trigger resume runs/jobs-20261123T100000Z --rerun unknown
     """
     from ..launch import look_into, reopen  # noqa: PLC0415 - the engine, which --help does without
+    from .lines import print_results  # noqa: PLC0415 - as above
     from .merge import changes_of, output_files  # noqa: PLC0415 - as above
     from .session import Session  # noqa: PLC0415 - as above
 
@@ -57,21 +59,21 @@ def resume(ctx: click.Context, run_dir: Path, **flags: Any) -> int:
     for output in outputs:
         check_target(output, force=flags["force"])
     with look_into(run_dir) as finished:
-        if not _work(finished, rerun) and not stream:
+        if not _work(finished, rerun):
+            if stream:
+                print_results(finished.journal.outcomes())
             return _nothing_to_do(finished, outputs, console)
     with reopen(run_dir, changes_of(ctx), rerun=rerun) as opened:
         left = sum(count for state, count in opened.journal.counts().items() if state not in ENDINGS)
         console.tell(
             "start",
-            f"{describe(opened.header, opened.settings)}; {left:,} rows left\n"
+            f"{describe(opened.header, opened.settings)}; {counted(left, 'row', 'rows')} left\n"
             f"  if it stops: {resume_command(run_dir, outputs)}",
             runDir=str(run_dir),
             rows=opened.header.rows,
             left=left,
         )
-        session = Session(
-            opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"]
-        )
+        session = Session(opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"])
         return session.carry_out()
 
 

@@ -10,9 +10,10 @@ import click
 
 from ..errors import SettingsError
 from ..quantities import format_duration
-from ..recap import resume_command, shown
+from ..recap import counted, resume_command, shown
 from .console import Console
-from .options import RUN, Command, flag
+from .help import FROM_ENVIRONMENT, Command, flag
+from .options import RUN
 from .secrets import read_secrets
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-@click.command(cls=Command, context_settings={"auto_envvar_prefix": "BULK_TRIGGER"})
+@click.command(cls=Command, context_settings=FROM_ENVIRONMENT)
 @click.argument("jobs")
 @RUN
 @flag("Other", "--dry-run", is_flag=True, allow_from_autoenv=False, help="The same as `check`.")
 @click.pass_context
-def run(ctx: click.Context, jobs: str, **flags: Any) -> int:
+def run(ctx: click.Context, /, jobs: str, **flags: Any) -> int:
     r"""Trigger the flows of a job list.
 
-    JOBS is a CSV file with the columns flowId and triggerTime, or JSONL with the same keys; it may be gzipped;
-    `-` is standard input. All of it is checked before the first flow is triggered.
+    JOBS is a CSV file with the columns flowId and triggerTime, or JSONL with the same keys; it may be
+    gzipped; `-` is standard input. All of it is checked before the first flow is triggered.
 
     \b
       bulk-trigger run jobs.csv --sandbox
@@ -78,9 +79,7 @@ def run(ctx: click.Context, jobs: str, **flags: Any) -> int:
             runDir=str(directory),
             rows=opened.header.rows,
         )
-        session = Session(
-            opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"]
-        )
+        session = Session(opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"])
         return session.carry_out()
 
 
@@ -88,9 +87,9 @@ def describe(header: Header, settings: Settings) -> str:
     """What is going to be done, in one line."""
     where = "the sandbox" if settings.is_sandbox else f"{settings.gateway}, org {settings.org_id}"
     rates = " and ".join(map(str, settings.rates)) or "any rate"
-    flows = f"{header.flows:,} flow{'' if header.flows == 1 else 's'}"
     return (
-        f"{header.input.name}: {header.rows:,} rows of {flows}, to {where}, at {rates}, "
+        f"{header.input.name}: {counted(header.rows, 'row', 'rows')} of {counted(header.flows, 'flow', 'flows')}, "
+        f"to {where}, at {rates}, "
         f"{settings.in_flight} in flight, {format_duration(settings.timeout_s)} each at most"
     )
 

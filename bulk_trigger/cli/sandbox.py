@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import GatewayError, SettingsError
-from .options import Command, flag, path
+from .help import Command, flag, path
 
 
 def _loopback(_: click.Context, __: click.Parameter, host: str) -> str:
@@ -17,22 +18,14 @@ def _loopback(_: click.Context, __: click.Parameter, host: str) -> str:
 
 
 @click.command(cls=Command)
-@flag("Place", "--port", type=click.IntRange(0, 65535), default=0, help="0: any free one.  [default: 0]")
+@flag("Place", "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="0: any free one.")
 @flag("Place", "--host", default="127.0.0.1", callback=_loopback, help="A loopback address.")
 @flag("Place", "--ledger", type=path(), metavar="FILE", help="Keep its record here, and go on with it.")
 @flag("Behaviour", "--scenario", type=path(), metavar="FILE", help="What goes wrong, and when (TOML).")
 @flag("Behaviour", "--seed", type=int, default=0, metavar="N", help="Of faults and latencies.")
 @flag("Other", "--no-sync", is_flag=True, help="Do not sync the ledger: faster, lost in a power cut.")
 @flag("Other", "--until-stdin-closes", is_flag=True, help="End with the process at the other end of stdin.")
-def sandbox(  # noqa: PLR0913 - its flags
-    port: int,
-    host: str,
-    ledger: Path | None,
-    scenario: Path | None,
-    seed: int,
-    no_sync: bool,
-    until_stdin_closes: bool,
-) -> int:
+def sandbox(*, host: str, port: int, ledger: Path | None, scenario: Path | None, **flags: Any) -> int:
     r"""Start a gateway on this machine, to try things on.
 
     It behaves like the documented one, or as badly as a scenario tells it to, and keeps a record of what it
@@ -48,11 +41,11 @@ def sandbox(  # noqa: PLR0913 - its flags
         behaviour = package.Scenario.load(scenario) if scenario else package.Scenario()
     except package.ScenarioError as error:
         raise SettingsError(f"--scenario {error}") from None
-    kind = package.Sandbox if until_stdin_closes else Announced
+    kind = package.Sandbox if flags["until_stdin_closes"] else Announced
     try:
-        record = package.Ledger(ledger, durable=not no_sync)
-        gateway = kind(behaviour, seed=seed, ledger=record, host=host, port=port)
-        package.run(gateway, until_stdin_closes=until_stdin_closes)
+        record = package.Ledger(ledger, durable=not flags["no_sync"])
+        gateway = kind(behaviour, seed=flags["seed"], ledger=record, host=host, port=port)
+        package.run(gateway, until_stdin_closes=flags["until_stdin_closes"])
     except OSError as error:
         raise GatewayError(f"the sandbox did not start: {error.strerror or error}") from error
     return 0

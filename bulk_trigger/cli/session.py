@@ -1,4 +1,4 @@
-"""One session of a run at the terminal: event loop, signals, view, and the last words. For `run` and `resume`."""
+"""One session of a run at the terminal: event loop, signals, view, and the last words."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ class Session:
     def _unread(self) -> None:
         """Nobody reads our results any more: stop, as a program in a pipe does. Called in a thread."""
         if self._run and self._loop:
-            self._loop.call_soon_threadsafe(
-                self._run.stop, Stop(_PIPE_CLOSED, "standard output was closed")
-            )
+            self._loop.call_soon_threadsafe(self._run.stop, Stop(_PIPE_CLOSED, "standard output was closed"))
 
     # --- afterwards
 
@@ -142,9 +140,7 @@ class Session:
         if self._console.quiet:
             text = headline(ending.summary, ending.reason)
         else:
-            text = "\n".join(
-                recap(directory, ending.summary, reason=ending.reason, outputs=self._outputs)
-            )
+            text = "\n".join(recap(directory, ending.summary, reason=ending.reason, outputs=self._outputs))
         self._console.tell("summary", text, always=True, **facts, summary=ending.summary)
 
 

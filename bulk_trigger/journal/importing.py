@@ -18,7 +18,7 @@ from ..settings import Duplicates
 from .database import IMPORTING, connect
 from .filesystem import check_place, check_room
 from .grouping import SHOWN, Twins, index_lanes, list_flows
-from .schema import APPLICATION_ID, CODE_OF, GUARDS, INSERT_STEP, TABLES
+from .schema import APPLICATION_ID, CODE_OF, GUARDS, TABLES, append
 from .words import journal_error
 
 if TYPE_CHECKING:
@@ -148,8 +148,9 @@ class Import:
     ) -> None:
         """Write the endings of rows (row, code, message) that are never going to be sent."""
         code_of_state, at_ms = CODE_OF[state], self._created_ms
-        connection.executemany(
-            INSERT_STEP,
+        append(
+            connection,
+            "steps",
             (
                 (
                     seq,

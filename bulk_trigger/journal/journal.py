@@ -21,7 +21,7 @@ from ..settings import Durability
 from .database import Database
 from .importing import Import
 from .reading import DONE_ALREADY, Reading
-from .schema import CODE_OF, EVIDENCE_CODE, FINAL, INSERT_INTENT, INSERT_STEP, codes_of, storable
+from .schema import CODE_OF, EVIDENCE_CODE, FINAL, append, codes_of, storable
 from .standing import SENDING, Undo
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ class Journal(Reading):
         send is counted twice. Raises `IllegalMove` (nothing was written) or `JournalError` (for good).
         """
         with self._transaction(len(steps) + len(intents)) as (connection, undo, first):
-            connection.executemany(INSERT_STEP, self._step_records(steps, first, undo))
-            connection.executemany(INSERT_INTENT, self._intent_records(intents, first + len(steps), undo))
-            connection.executemany("INSERT INTO calls VALUES (?)", [(at_ms,) for at_ms in calls])
+            append(connection, "steps", self._step_records(steps, first, undo))
+            append(connection, "intents", self._intent_records(intents, first + len(steps), undo))
+            append(connection, "calls", [(at_ms,) for at_ms in calls])
 
     def skip_rest(self, flow_id: int, at_ms: int, code: str, message: str, keep: Collection[int] = ()) -> int:
         """End all rows of a flow that have not ended, but those in `keep`, as skipped; returns how many."""
@@ -137,10 +137,8 @@ class Journal(Reading):
                     )
                     for _, row in endings
                 ]
-                connection.executemany(
-                    INSERT_STEP, [self._record(s, n, None) for n, s in enumerate(steps, first)]
-                )
-                connection.executemany("INSERT INTO reruns VALUES (?)", [(seq,) for seq, _ in endings])
+                append(connection, "steps", [self._record(s, n, None) for n, s in enumerate(steps, first)])
+                append(connection, "reruns", [(seq,) for seq, _ in endings])
             reopened += len(endings)
         return reopened
 

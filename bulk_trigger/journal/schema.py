@@ -12,6 +12,8 @@ is sorted when it is asked for.
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ..model import ENDINGS, Evidence, State, Step
@@ -19,6 +21,7 @@ from ..settings import Order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    import sqlite3
 
 APPLICATION_ID = 0x62_74_72_31  # "btr1"
 
@@ -76,8 +79,7 @@ EVIDENCE_CODE: Mapping[Evidence | None, int | None] = {
     **{evidence: code for code, evidence in enumerate(EVIDENCES)},
 }
 
-INSERT_STEP = f"INSERT INTO steps VALUES ({', '.join('?' * 16)})"  # noqa: S608 - only question marks
-INSERT_INTENT = "INSERT INTO intents VALUES (?, ?, ?, ?, ?)"
+_AT_ONCE = (64, 8, 1)  #: rows that one statement inserts
 _STEP_FIELDS = Step.__struct_fields__
 STEP_COLUMNS = ", ".join(_STEP_FIELDS)  #: the table's words are those of the model
 
@@ -107,3 +109,25 @@ def storable(text: str) -> str:
 
 #: The endings that stand, as a condition on `steps`.
 FINAL = f"state IN ({codes_of(sorted(ENDINGS))}) AND seq NOT IN (SELECT ending FROM reruns)"  # noqa: S608 - our words
+
+
+def append(connection: sqlite3.Connection, table: str, records: Iterable[tuple[Any, ...]]) -> None:
+    """Insert records into a table, many with one statement.
+
+    With one statement each, SQLite would let go of the interpreter once for each record, and on a thread
+    beside a busy event loop it may take milliseconds to get it back.
+    """
+    rest = iter(records)
+    while batch := list(islice(rest, _AT_ONCE[0])):
+        at = 0
+        for rows in _AT_ONCE:
+            while len(batch) - at >= rows:
+                statement = _insert(table, len(batch[0]), rows)
+                connection.execute(statement, list(chain.from_iterable(batch[at : at + rows])))
+                at += rows
+
+
+@cache
+def _insert(table: str, columns: int, rows: int) -> str:
+    record = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join([record] * rows)}"  # noqa: S608 - our words and question marks
