@@ -173,10 +173,15 @@ class Judge:
         # and the run stops with the rows unharmed; one good reply, and they fail as they should.
         self._held.append((case, verdict, reply))
         if len(self._held) >= FIRST_REFUSALS:
-            for held, why, answer in self._held:
-                self._step(held, State.PENDING, Evidence.NOT_APPLIED, why.code, why.message, reply=answer)
-            self._held.clear()
-            self._stop(Stop(4, f"the gateway refuses everything: {verdict.code} {verdict.message}"))
+            self._stop(Stop(4, f"the gateway refuses everything: {verdict.code} {verdict.message}".strip()))
+
+    def give_back_held(self) -> None:
+        """Return the rows whose refusal was never believed: the run stops before it could be."""
+        held, self._held = self._held, []
+        for case, verdict, reply in held:
+            self._step(
+                case, State.PENDING, Evidence.NOT_APPLIED, verdict.code, verdict.message, reply=reply
+            )
 
     def release_held(self, now: float) -> None:
         """Fail the rows that were refused before any good reply: there is a good one now, or no other row."""

@@ -70,13 +70,13 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def eta(self) -> str:
         """When it ends, at this pace; "" before that is known."""
-        return "" if self.eta_s is None or not self.left else f"ETA {format_duration(self.eta_s)}"
+        return "" if self.eta_s is None or not self.left or self.draining else f"ETA {format_duration(self.eta_s)}"
 
     @property
     def waits(self) -> str:
         """What it waits for and for how long; "" while it goes on."""
         if self.draining:
-            return f"stops: {counted(self.in_flight, 'reply', 'replies')} still to come"
+            return f"stops: {counted(self.in_flight, 'call')} may still be answered"
         if self.paused_s:
             return f"paused by the gateway, for another {format_duration(self.paused_s)}"
         return f"waits for {self.held_up}, {format_duration(self.held_up_s)}" if self.held_up else ""

@@ -25,7 +25,8 @@ class Rate(msgspec.Struct, frozen=True):
         return self.count / self.per_s
 
     def __str__(self) -> str:
-        return f"{self.count}/{next(unit for unit, s in _UNITS_S.items() if s == self.per_s)}"
+        unit = next((unit for unit, seconds in _UNITS_S.items() if seconds == self.per_s), f"{self.per_s:g}s")
+        return f"{self.count}/{unit}"
 
 
 def parse_rate(text: str) -> Rate | None:

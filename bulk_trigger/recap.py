@@ -26,7 +26,7 @@ def headline(summary: Mapping[str, Any], reason: str = "") -> str:
     ended = ", ".join(f"{counts[state]:,} {state.value}" for state in _ORDER if counts.get(state))
     what = f"stopped ({clean(reason or 'no reason told')})" if left else "finished"
     still = f", {left:,} left" if left else ""
-    return f"{what}: {counted(rows, 'row', 'rows')}, {ended or 'none ended'}{still}{_pace(summary)}"
+    return f"{what}: {counted(rows, 'row')}, {ended or 'none ended'}{still}{_pace(summary)}"
 
 
 def recap(
@@ -79,9 +79,9 @@ def resume_command(directory: Path, outputs: Sequence[Path] = ()) -> str:
     return shlex.join(parts)
 
 
-def counted(number: int, one: str, many: str) -> str:
+def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 row`, `5,000 rows`."""
-    return f"{number:,} {one if number == 1 else many}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shown(path: Path) -> str:
@@ -99,17 +99,13 @@ def _pace(summary: Mapping[str, Any]) -> str:
 def _doubts(summary: Mapping[str, Any]) -> list[str]:
     lines = []
     if unknown := summary["counts"].get(State.UNKNOWN):
-        lines.append(
-            f"  in doubt  {counted(unknown, 'row', 'rows')} that may have been triggered: see unknown.csv"
-        )
+        lines.append(f"  in doubt  {counted(unknown, 'row')} that may have been triggered: see unknown.csv")
     if in_doubt := summary["counts"].get(State.RECONCILING, 0) + summary["counts"].get(State.SENDING, 0):
         lines.append(
-            f"  in doubt  {counted(in_doubt, 'row', 'rows')} without an answer: `resume` looks first, then goes on"
+            f"  in doubt  {counted(in_doubt, 'row')} without an answer: `resume` looks first, then goes on"
         )
     if risk := summary.get("dup_risk"):
-        lines.append(
-            f"  in doubt  {counted(risk, 'row', 'rows')} that may have been triggered twice: flag dup_risk"
-        )
+        lines.append(f"  in doubt  {counted(risk, 'row')} that may have been triggered twice: flag dup_risk")
     return lines
 
 

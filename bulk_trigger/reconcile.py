@@ -263,22 +263,21 @@ class Lookups:
 
     async def calibrate(self, job: Job, instance_id: str, sent_s: float, settled_at: float) -> None:
         """Learn from a success: how fast it shows up, in which zone, and what a missing one looks like."""
-        delay = 0.1
+        delay, missed = 0.1, False
         while True:
-            asked_at = self._clock.monotonic()
             reply = await self._get(job, instance_id)
+            seen_after_s = self._clock.monotonic() - settled_at
             found = found_instance(reply, instance_id)
             if found:
                 self.calibration.get_finds = True
-                self.calibration.lag_s = (
-                    max(self.calibration.lag_s, asked_at - settled_at) if delay > 0.1 else 0.0
-                )
+                if missed:
+                    self.calibration.lag_s = seen_after_s
                 self.calibration.learn_zone(found, sent_s)
                 break
             verdict = judge_lookup(reply)
             if verdict is not Lookup.NOT_PERMITTED and verdict is not Lookup.TRANSIENT:
                 # It exists and does not show: until it does, the lag is known to be at least so long.
-                self.calibration.lag_s = max(self.calibration.lag_s, asked_at - settled_at)
+                self.calibration.lag_s, missed = seen_after_s, True
             if verdict is Lookup.NOT_PERMITTED or delay > REREAD_MAX_S:
                 return
             await anyio.sleep(delay)

@@ -303,6 +303,7 @@ class Run:
         with anyio.move_on_after(self.settings.drain_s):
             while self.tally.in_flight and not self._leave.is_set():
                 await anyio.sleep(0.02)
+        self._judge.give_back_held()
         with suppress(JournalError):
             await self._scribe.flushed()
 

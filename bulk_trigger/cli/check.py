@@ -63,14 +63,14 @@ def tell_check(ctx: click.Context, jobs: str, *, as_json: bool) -> int:
 def _in_words(jobs: str, facts: Mapping[str, Any]) -> list[str]:
     longest, estimate = facts["longestFlow"], facts["estimate"]
     lines = [
-        f"{jobs}: {counted(facts['rows'], 'row', 'rows')} of {counted(facts['flows'], 'flow', 'flows')} ({facts['format']})",
+        f"{jobs}: {counted(facts['rows'], 'row')} of {counted(facts['flows'], 'flow')} ({facts['format']})",
         f"  to send     {facts['toSend']:,}",
         f"  invalid     {facts['invalid']:,}",
         f"  duplicates  {facts['duplicates']:,} (rows of one flow and UTC minute after the first)",
     ]
     if longest:
         lines += [
-            f"  longest     flow {longest['flowId']}, {counted(longest['rows'], 'row', 'rows')}",
+            f"  longest     flow {longest['flowId']}, {counted(longest['rows'], 'row')}",
             f"  times       {facts['firstTime']} to {facts['lastTime']}",
             f"  takes       {format_duration(estimate['seconds'])} or more: {estimate['decidedBy']}",
             f"              (if a call takes {estimate['assumedLatencyMs']} ms and none has to be repeated)",

@@ -45,5 +45,5 @@ def export(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
             write_results(opened.journal.outcomes(), opened.header, files)
         if stream:
             print_results(opened.journal.outcomes())
-        console.tell("exported", f"{counted(opened.header.rows, 'row', 'rows')} to {', '.join(places)}")
+        console.tell("exported", f"{counted(opened.header.rows, 'row')} to {', '.join(places)}")
     return 0

@@ -67,7 +67,7 @@ def resume(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
         left = sum(count for state, count in opened.journal.counts().items() if state not in ENDINGS)
         console.tell(
             "start",
-            f"{describe(opened.header, opened.settings)}; {counted(left, 'row', 'rows')} left\n"
+            f"{describe(opened.header, opened.settings)}; {counted(left, 'row')} left\n"
             f"  if it stops: {resume_command(run_dir, outputs)}",
             runDir=str(run_dir),
             rows=opened.header.rows,

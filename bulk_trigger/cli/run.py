@@ -88,7 +88,7 @@ def describe(header: Header, settings: Settings) -> str:
     where = "the sandbox" if settings.is_sandbox else f"{settings.gateway}, org {settings.org_id}"
     rates = " and ".join(map(str, settings.rates)) or "any rate"
     return (
-        f"{header.input.name}: {counted(header.rows, 'row', 'rows')} of {counted(header.flows, 'flow', 'flows')}, "
+        f"{header.input.name}: {counted(header.rows, 'row')} of {counted(header.flows, 'flow')}, "
         f"to {where}, at {rates}, "
         f"{settings.in_flight} in flight, {format_duration(settings.timeout_s)} each at most"
     )

@@ -113,7 +113,7 @@ class Session:
         drain_s = self._opened.settings.drain_s
         self._say_stopping(
             f"stopping: nothing more is sent; replies may still come for {drain_s:g} s. "
-            "Press Ctrl-C again to leave at once"
+            "A second signal leaves at once"
         )
 
     def _leave(self) -> None:

@@ -1,0 +1,94 @@
+"""Runs against the real sandbox over real sockets, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from oracle import JobKey, Verdict, assert_accounted, read_results
+
+from bulk_trigger import Credentials, Ending, Settings
+from bulk_trigger.launch import create, execute, reopen
+from bulk_trigger.model import State
+from bulk_trigger.ports import Observer
+from bulk_trigger.run import Run
+from bulk_trigger.sandbox import Ledger, Sandbox, Scenario
+from bulk_trigger.tuples import JobTuples
+
+T0 = 1_704_067_200_000
+HOUR = 3_600_000
+FAST = '[latency]\nshape = "constant"\nmedian_ms = 1\n'
+
+
+def hourly(rows: int, flows: int = 10) -> list[JobKey]:
+    """Jobs in the order of a replay: all flows hour by hour."""
+    return [(3300 + n % flows, T0 + n // flows * HOUR) for n in range(rows)]
+
+
+class Rig:
+    """A sandbox and a place for runs against it."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, ledger: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.ledger = ledger
+        self.directory = folder / "run"
+        self.notices: list[str] = []
+        self.run: Run | None = None
+        card = sandbox.credentials
+        self.credentials = Credentials(card["appKey"], card["appSecret"])
+        self.target = {"gateway": sandbox.url, "org_id": card["orgId"], "user_id": card["userId"]}
+
+    def settings(self, **changes: Any) -> Settings:
+        """Settings that make a test quick: no rate, short waits."""
+        quick = {"rates": (), "reconcile_wait_s": 0.4, "in_flight": 16, "timeout_s": 5.0}
+        return Settings(**{**self.target, **quick, **changes})
+
+    async def trigger(
+        self,
+        jobs: Sequence[JobKey],
+        *,
+        observer: Observer | None = None,
+        ready: Callable[[Run], None] = lambda _: None,
+        **changes: Any,
+    ) -> Ending:
+        """Run a job list from its beginning."""
+        opened = create(JobTuples(jobs), self.directory, self.settings(**changes), again=True)
+        with opened:
+            return await execute(
+                opened,
+                self.credentials,
+                observer=observer,
+                notice=self.notices.append,
+                ready=lambda run: (setattr(self, "run", run), ready(run))[1],
+            )
+
+    async def resume(self, *, rerun: Sequence[State] = (), **overrides: Any) -> Ending:
+        """Go on with the run."""
+        with reopen(self.directory, overrides, rerun=rerun) as opened:
+            return await execute(opened, self.credentials, notice=self.notices.append)
+
+    def verdict(self, jobs: Sequence[JobKey]) -> Verdict:
+        return Verdict(self.ledger, jobs)
+
+    def results(self) -> list[dict[str, str]]:
+        return read_results(self.directory / "results.csv")
+
+    def assert_proven(self, jobs: Sequence[JobKey]) -> Verdict:
+        """Everything that must hold for a finished run whatever happened: accounted, in order, none twice."""
+        verdict = self.verdict(jobs)
+        verdict.assert_none_twice()
+        verdict.assert_in_order()
+        assert_accounted(self.results(), jobs, verdict)
+        return verdict
+
+
+@asynccontextmanager
+async def rig(folder: Path, scenario: str = "", *, seed: int = 1) -> AsyncIterator[Rig]:
+    """Start a sandbox with a scenario (TOML); what it says of latency is 1 ms unless the scenario says more."""
+    text = scenario if "[latency]" in scenario else scenario + "\n" + FAST
+    ledger = folder / "ledger.jsonl"
+    async with Sandbox(Scenario.parse(text), seed=seed, ledger=Ledger(ledger, durable=False)) as sandbox:
+        yield Rig(sandbox, folder, ledger)
