@@ -70,7 +70,11 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def eta(self) -> str:
         """When it ends, at this pace; "" before that is known."""
-        return "" if self.eta_s is None or not self.left or self.draining else f"ETA {format_duration(self.eta_s)}"
+        return (
+            ""
+            if self.eta_s is None or not self.left or self.draining
+            else f"ETA {format_duration(self.eta_s)}"
+        )
 
     @property
     def waits(self) -> str:

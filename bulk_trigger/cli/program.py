@@ -130,7 +130,9 @@ def _describe(error: click.ClickException) -> str:
     return f"{text}\n  help: {context.command_path} --help" if context else text
 
 
-def _tell_bug(error: Exception, console: Console) -> None:
+def _tell_bug(error: BaseException, console: Console) -> None:
+    while isinstance(error, BaseExceptionGroup):  # a task group says nothing of its own
+        error = error.exceptions[0]
     if console.verbose:
         console.tell("traceback", redact("".join(traceback.format_exception(error))), always=True)
     frames = traceback.extract_tb(error.__traceback__)

@@ -137,7 +137,7 @@ class Session:
         if not ending.summary:  # the journal is broken: there is nothing to count from
             self._console.error(f"{clean(ending.reason)}\n  then: {resume_command(directory, self._outputs)}")
             return
-        if self._console.quiet:
+        if self._console.quiet or self._console.as_json:
             text = headline(ending.summary, ending.reason)
         else:
             text = "\n".join(recap(directory, ending.summary, reason=ending.reason, outputs=self._outputs))

@@ -1,0 +1,192 @@
+"""How the gateway as a whole is doing: when to pause, how much to retry, when to give up."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+import pytest
+
+from bulk_trigger.health import Breaker, Budget, Patience
+from bulk_trigger.model import Evidence, Kind, Verdict
+
+GOOD = Verdict(evidence=Evidence.APPLIED, kind=Kind.ACCEPTED, good=True)
+REFUSED = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.REFUSED, good=True)
+INTERNAL = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.INTERNAL, code="62109")
+TIMEOUT = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.DOUBTFUL, answered=False, code="timeout")
+UNREACHABLE = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.UNREACHABLE, code="connection-refused")
+NONSENSE = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.DOUBTFUL, nonsense=True)
+ANOMALY = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.DOUBTFUL, anomaly=True)
+THROTTLED = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.THROTTLED, pause=True)
+TOKEN = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.TOKEN)
+
+
+def opened_at(verdicts: list[Verdict], *, flows: int = 2, every_s: float = 0.1, lanes: int = 5) -> int | None:
+    """Which of these replies, counted from 1, opens a new breaker."""
+    breaker = Breaker()
+    for n, verdict in enumerate(verdicts, 1):
+        if breaker.observe(verdict, n % flows, n * every_s, lanes_left=lanes):
+            return n
+    return None
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "opens"),
+    [
+        ([TIMEOUT] * 9, None),
+        ([TIMEOUT] * 12, 10),
+        ([INTERNAL] * 12, 10),
+        ([*[TIMEOUT] * 9, GOOD, *[TIMEOUT] * 9], None),
+        ([*[TIMEOUT] * 9, REFUSED, *[TIMEOUT] * 12], 20),  # a business code is a good reply
+        ([UNREACHABLE] * 2, None),
+        ([UNREACHABLE] * 3, 3),
+        ([UNREACHABLE, UNREACHABLE, TIMEOUT] * 3, None),
+        ([UNREACHABLE, UNREACHABLE, GOOD] * 20, None),
+        ([NONSENSE, NONSENSE, TIMEOUT, NONSENSE, NONSENSE, NONSENSE], 6),
+        ([ANOMALY, TIMEOUT, ANOMALY], 3),
+        ([ANOMALY, GOOD, ANOMALY, GOOD], None),
+        ([THROTTLED] * 50, None),  # these have pauses of their own
+        ([TOKEN] * 50, None),
+        ([UNREACHABLE, THROTTLED, UNREACHABLE, THROTTLED, UNREACHABLE], 5),
+    ],
+)
+def test_the_breaker_opens_on_streaks_without_a_good_reply(
+    verdicts: list[Verdict], opens: int | None
+) -> None:
+    """Design decisions 9 and 10."""
+    assert opened_at(verdicts) == opens
+
+
+def test_the_breaker_looks_at_ten_seconds_only() -> None:
+    assert opened_at([TIMEOUT] * 100, every_s=1.0) == 10
+    assert opened_at([TIMEOUT] * 100, every_s=1.2) is None
+
+
+def test_one_flow_alone_says_nothing_about_the_gateway() -> None:
+    """P14: a stuck flow does not stop the others, and the last lane goes on with ordinary attempts."""
+    assert opened_at([TIMEOUT] * 100, flows=1) is None
+    assert opened_at([TIMEOUT] * 100, lanes=1) is None
+
+
+def test_an_open_breaker_says_why() -> None:
+    breaker = Breaker()
+    reasons = [breaker.observe(UNREACHABLE, 7, 0.0, lanes_left=1) for _ in range(3)]
+
+    assert reasons == [None, None, "the gateway cannot be reached (connection-refused)"]
+
+
+def test_retries_cost_nothing_while_half_of_the_sends_have_a_good_reply() -> None:
+    """Design decision 11: random 62109 at 30 % runs at full speed."""
+    account = Budget(now=0.0)
+
+    waits = []
+    for n in range(3000):
+        account.observe(good=n % 2 == 0, retry=n % 3 == 0, now=n / 100)
+        if n % 2:
+            waits.append(account.spend(n / 100))
+
+    assert set(waits) == {0.0}
+
+
+@budget(max_examples=25, deadline=None)
+@given(
+    per_second=st.sampled_from([0.05, 1.0, 20.0, 500.0]),
+    good=st.floats(0.0, 0.45),
+    silence=st.sampled_from([0.0, 0.0, 11.0, 300.0]),
+    chance=st.randoms(use_true_random=False),
+)
+def test_a_failing_gateway_gets_hardly_more_load(
+    per_second: float, good: float, silence: float, chance: object
+) -> None:
+    """P19: retries are at most 10 % of the first sends, plus one per second; also after silences.
+
+    Every send that fails wants a retry, and asks for it as often as it likes.
+    """
+    account = Budget(now=0.0)
+    now, firsts, retries, free, wanting = 0.0, 0, 0, 0, 0
+    recent: list[tuple[float, bool]] = []
+    for n in range(4000):
+        now += 1 / per_second + (silence if n % 500 == 0 else 0.0)
+        is_retry = bool(wanting) and account.spend(now) == 0.0
+        wanting -= is_retry
+        lately = [fine for at, fine in recent if now - at <= 10.5]
+        if is_retry and lately and 2 * sum(lately) >= len(lately) - 1:
+            free += 1
+        else:
+            retries += is_retry
+        firsts += not is_retry
+        fine = chance.random() < good  # type: ignore[attr-defined]  # hypothesis hands out a Random
+        wanting += not fine
+        account.observe(good=fine, retry=is_retry, now=now)
+        recent = [*recent[-6000:], (now, fine)] if per_second <= 20 else recent
+    if per_second <= 20:
+        assert retries <= 0.1 * firsts + now + 1
+
+
+@budget(max_examples=20, deadline=None)
+@given(per_second=st.sampled_from([0.5, 20.0, 500.0, 5000.0]), silence=st.sampled_from([0.0, 11.0, 300.0]))
+def test_a_dead_gateway_gets_a_tenth_more(per_second: float, silence: float) -> None:
+    """P19: over ten thousand sends without one good reply, whatever pauses are between."""
+    account = Budget(now=0.0)
+    now, firsts, retries = 0.0, 0, 0
+
+    for n in range(10_000):
+        now += 1 / per_second + (silence if n % 1000 == 0 else 0.0)
+        is_retry = account.spend(now) == 0.0
+        retries += is_retry
+        firsts += not is_retry
+        account.observe(good=False, retry=is_retry, now=now)
+
+    assert retries <= 0.1 * firsts + now + 1
+
+
+def test_the_budget_says_when_it_is_worth_asking_again() -> None:
+    account = Budget(now=0.0)
+    account.observe(good=False, retry=True, now=0.0)
+    assert account.spend(0.0) == 0.0
+
+    wait = account.spend(0.25)
+
+    assert wait == pytest.approx(0.75)
+    assert account.spend(0.25 + wait) == 0.0
+
+
+def test_not_many_retries_are_saved_up() -> None:
+    """P19: a long time without retries does not pay for a storm of them."""
+    account = Budget(now=0.0)
+    for n in range(1000):
+        account.observe(good=False, retry=False, now=n * 1.0)
+
+    assert sum(account.spend(1000.0) == 0.0 for _ in range(100)) == 10
+
+
+def test_the_budget_forgets_what_is_long_ago() -> None:
+    """P26."""
+    account = Budget(now=0.0)
+    for n in range(10_000):
+        account.observe(good=True, retry=False, now=n * 0.6)
+
+    assert len(account._bins) < 25
+
+
+def test_patience_ends_after_a_time_without_any_good_reply() -> None:
+    patience = Patience(900.0)
+
+    assert not patience.bad(100.0)
+    assert not patience.bad(1000.0)
+    assert patience.bad(1000.5)
+    patience.good()
+    assert not patience.bad(2000.0)
+    assert not patience.bad(2900.0)
+
+
+def test_pauses_that_the_gateway_asked_for_do_not_try_the_patience() -> None:
+    """P18: a pause fails no row, and ends no run."""
+    patience = Patience(60.0)
+    patience.excuse(500.0)
+    assert not patience.bad(0.0)
+    patience.excuse(900.0)
+
+    assert not patience.bad(901.0)
+    assert not patience.bad(960.0)
+    assert patience.bad(960.5)
