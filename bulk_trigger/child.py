@@ -18,6 +18,7 @@ import anyio.abc
 
 from .auth import Credentials
 from .errors import GatewayError
+from .files import write_whole
 from .settings import Settings
 
 LEDGER = "ledger.jsonl"
@@ -32,7 +33,7 @@ async def sandbox_process(settings: Settings, directory: Path) -> AsyncIterator[
     Raises `GatewayError` when it does not start.
     """
     scenario = directory / "scenario.toml"
-    scenario.write_text(settings.scenario, encoding="utf-8")
+    write_whole(scenario, settings.scenario.encode())
     command = [sys.executable, "-m", "bulk_trigger", "sandbox", "--until-stdin-closes"]
     command += ["--port", "0", "--seed", str(settings.seed), "--ledger", str(directory / LEDGER)]
     if settings.durability == "process":

@@ -45,6 +45,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     held_up: str  #: what nothing goes on for, in words; "" while it goes on
     held_up_s: float  #: and for how long already
     draining: bool
+    unread: bool = False  #: sending pauses until somebody reads the results on standard output
 
     @property
     def left(self) -> int:
@@ -70,17 +71,17 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def eta(self) -> str:
         """When it ends, at this pace; "" before that is known."""
-        return (
-            ""
-            if self.eta_s is None or not self.left or self.draining
-            else f"ETA {format_duration(self.eta_s)}"
-        )
+        if self.eta_s is None or not self.left or self.draining:
+            return ""
+        return f"ETA {format_duration(self.eta_s)}"
 
     @property
     def waits(self) -> str:
         """What it waits for and for how long; "" while it goes on."""
         if self.draining:
             return f"stops: {counted(self.in_flight, 'call')} may still be answered"
+        if self.unread:
+            return "waits for the reader of standard output"
         if self.paused_s:
             return f"paused by the gateway, for another {format_duration(self.paused_s)}"
         return f"waits for {self.held_up}, {format_duration(self.held_up_s)}" if self.held_up else ""
@@ -113,8 +114,8 @@ class Watch:
         self._calls = -1
         self._moved_at = run.clock.monotonic()
 
-    def look(self) -> Glance:
-        """Take the numbers of this moment."""
+    def look(self, *, unread: bool = False) -> Glance:
+        """Take the numbers of this moment; `unread`: the sending is paused for a slow reader of ours."""
         run, tally = self._run, self._run.tally
         now = run.clock.monotonic()
         allowed = run.limiter.per_second(now)
@@ -137,6 +138,7 @@ class Watch:
             held_up=self._held_up(now) if still_s >= _STILL_S else "",
             held_up_s=still_s,
             draining=run.is_draining,
+            unread=unread,
         )
 
     def _still_s(self, now: float) -> float:

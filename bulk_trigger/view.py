@@ -38,7 +38,7 @@ class LiveView:
 
     def print(self, text: str) -> None:
         """Print a line above the view."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
         """Take the view away."""

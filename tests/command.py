@@ -41,7 +41,9 @@ class Place:
         )
 
     @contextmanager
-    def start(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    def start(
+        self, *arguments: str, stderr: int = subprocess.PIPE, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
         """Start `bulk-trigger`; it is killed at the end, if it still runs."""
         with subprocess.Popen(
             _command(arguments),
@@ -49,7 +51,7 @@ class Place:
             env=self._environment(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         ) as process:
             try:

@@ -16,7 +16,7 @@ from bulk_trigger.cli import main
 from bulk_trigger.cli.merge import settings_of
 from bulk_trigger.cli.program import COMMANDS, program
 from bulk_trigger.cli.run import run
-from bulk_trigger.errors import BulkTriggerError, SettingsError
+from bulk_trigger.errors import BulkTriggerError
 from bulk_trigger.quantities import Rate
 from bulk_trigger.settings import SANDBOX, Limit, Settings
 from bulk_trigger.version import VERSION
@@ -38,10 +38,10 @@ def parsed(*arguments: str) -> Settings:
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)])
-def test_help_and_version_import_nothing_heavy(arguments: list[str], place: Place):
+def test_help_and_version_import_nothing_heavy(arguments: list[str], place: Place) -> None:
     code = (
         "import sys; from bulk_trigger.cli import main; "
-        f"code = main({arguments!r}); print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules]); sys.exit(code)"
+        f"assert main({arguments!r}) == 0; print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=place._environment({}), capture_output=True, text=True, check=True
@@ -50,7 +50,9 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str], place: Plac
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
-def test_help_names_every_command_with_the_first_line_of_its_own_help(capsys: pytest.CaptureFixture[str]):
+def test_help_names_every_command_with_the_first_line_of_its_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
 
@@ -63,12 +65,12 @@ def test_help_names_every_command_with_the_first_line_of_its_own_help(capsys: py
         assert line in text
 
 
-def test_without_arguments_there_is_help(capsys: pytest.CaptureFixture[str]):
+def test_without_arguments_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "bulk-trigger run" in capsys.readouterr().out
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"bulk-trigger {VERSION}\n"
 
@@ -109,7 +111,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
 )
 def test_a_mistake_is_told_with_its_cure_and_exit_2(
     arguments: list[str], told: str, place: Place, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     code = main(arguments)
     printed = capsys.readouterr()
 
@@ -133,14 +135,14 @@ def test_a_mistake_is_told_with_its_cure_and_exit_2(
         (("--rate", "none"), "6/s", 'rate = "7/s"', ()),
     ],
 )
-def test_a_flag_goes_before_the_environment_and_that_before_the_file(
+def test_a_flag_goes_before_the_environment_and_that_before_the_file(  # noqa: PLR0917 - a table
     typed: tuple[str, ...],
     set_: str | None,
     written: str | None,
     expected: tuple[Rate, ...],
     place: Place,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     if set_:
         monkeypatch.setenv("BULK_TRIGGER_RATE", set_)
     if written:
@@ -149,7 +151,7 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(
     assert parsed(*TARGET, *typed).rates == expected
 
 
-def test_the_environment_has_no_name_of_the_command_in_it(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_does_not_name_the_command(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULK_TRIGGER_RUN_RATE", "6/s")
     monkeypatch.setenv("BULK_TRIGGER_IN_FLIGHT", "3")
 
@@ -169,20 +171,20 @@ def test_the_environment_has_no_name_of_the_command_in_it(place: Place, monkeypa
 )
 def test_the_target_nearest_to_the_call_counts(
     file: str, typed: tuple[str, ...], is_sandbox: bool, place: Place
-):
+) -> None:
     place.write("bulk-trigger.toml", file)
 
     assert parsed(*typed).is_sandbox is is_sandbox
 
 
-def test_the_flags_have_the_defaults_of_the_settings(place: Place):
+def test_the_flags_have_the_defaults_of_the_settings(place: Place) -> None:
     sandbox = parsed("--sandbox")
 
     assert parsed(*TARGET) == Settings(gateway="https://apim.example", org_id="o1", user_id="u1")
     assert sandbox == Settings(gateway=SANDBOX, rates=(Rate(500, 1.0),), reconcile_wait_s=1.0)
 
 
-def test_every_flag_reaches_the_settings(place: Place):
+def test_every_flag_reaches_the_settings(place: Place) -> None:
     settings = parsed(
         *TARGET,
         *("--api", "v2.1", "-j", "9", "--order", "time", "--retries", "2", "--on-62109", "retry"),
@@ -226,7 +228,7 @@ def test_every_flag_reaches_the_settings(place: Place):
 )
 def test_a_settings_file_is_read_strictly(
     text: str, told: str, place: Place, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     place.write("bulk-trigger.toml", text)
 
     assert main(["check", "jobs.csv"]) == 2
@@ -237,7 +239,7 @@ def test_a_settings_file_is_read_strictly(
 
 def test_a_wrong_value_in_the_environment_is_told_with_its_name(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setenv("BULK_TRIGGER_TIMEOUT", "soon")
 
     assert main(["check", "jobs.csv"]) == 2
@@ -246,7 +248,7 @@ def test_a_wrong_value_in_the_environment_is_told_with_its_name(
 
 def test_what_triggers_again_is_never_taken_from_the_environment(
     place: Place, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("BULK_TRIGGER_NEW", "1")
     monkeypatch.setenv("BULK_TRIGGER_FORCE", "1")
 
@@ -255,7 +257,7 @@ def test_what_triggers_again_is_never_taken_from_the_environment(
         assert not context.params["force"]
 
 
-def test_the_sample_settings_can_be_used(place: Place):
+def test_the_sample_settings_can_be_used(place: Place) -> None:
     sample = Path(__file__).parents[1] / "samples" / "bulk-trigger.toml"
 
     settings = parsed("--config", str(sample))
@@ -267,26 +269,29 @@ def test_the_sample_settings_can_be_used(place: Place):
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (KeyboardInterrupt(), 130, "interrupted"),
-        (BrokenPipeError(), 141, ""),
-        (SettingsError("no"), 2, "error: no"),
-        (ZeroDivisionError("by canary-secret-1"), 70, "a bug in bulk-trigger: ZeroDivisionError: by ***"),
-        (ExceptionGroup("", [ValueError("inside")]), 70, "ValueError: inside"),
+        ("KeyboardInterrupt", 130, "interrupted"),
+        ("BrokenPipeError", 141, ""),
+        ("errors.SettingsError('no')", 2, "error: no"),
+        ("errors.JournalError('canary-secret-1 no')", 4, "error: *** no"),
+        ("OSError(28, 'disk full', 'r.csv')", 4, "error: r.csv: disk full"),
+        ("ValueError('canary-secret-1')", 70, "error: a bug in bulk-trigger: ValueError: ***"),
+        ("ExceptionGroup('', [ValueError('inside')])", 70, "ValueError: inside"),
     ],
 )
 def test_every_sort_of_end_has_its_code_and_no_traceback(
-    error: BaseException, code: int, told: str, place: Place
-):
+    error: str, code: int, told: str, place: Place
+) -> None:
     script = (
         "import sys\n"
+        "from bulk_trigger import errors\n"
         "from bulk_trigger.cli import main, status\n"
-        f"def look(_): raise {error!r}\n"
+        f"def look(_): raise {error}\n"
         "status.look = look\n"
         "sys.exit(main(['status', '.']))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=place._environment({"BULK_TRIGGER_APP_KEY": "k1", "BULK_TRIGGER_APP_SECRET": "canary-secret-1"}),
+        env=place._environment({"BULK_TRIGGER_APP_KEY": "k", "BULK_TRIGGER_APP_SECRET": "canary-secret-1"}),
         capture_output=True,
         text=True,
         check=False,
@@ -300,8 +305,8 @@ def test_every_sort_of_end_has_its_code_and_no_traceback(
 
 def test_a_bug_is_told_as_json_where_json_was_asked_for(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    def broken(*_: Any) -> None:
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr("bulk_trigger.cli.merge.settings_of", broken)

@@ -21,7 +21,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path)
 
 
-def test_a_good_list_is_counted_and_nothing_is_left_behind(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_good_list_is_counted_and_leaves_no_trace(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = place.jobs([(1, 0), (1, 1), (2, 5), (1, 3)])
 
     assert main(["check", jobs, "--json"]) == 0
@@ -47,7 +47,7 @@ def test_a_good_list_is_counted_and_nothing_is_left_behind(place: Place, capsys:
 )
 def test_check_refuses_what_run_refuses_in_the_same_words(
     text: str, flags: tuple[str, ...], told: str, place: Place, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """P24: one bad row, and nothing is sent."""
     place.write("jobs.csv", text)
 
@@ -61,7 +61,7 @@ def test_check_refuses_what_run_refuses_in_the_same_words(
     assert not (place.directory / "runs").exists() or not list((place.directory / "runs").iterdir())
 
 
-def test_bad_rows_and_duplicates_are_counted_together(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_bad_rows_and_duplicates_are_both_counted(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.write("jobs.csv", "flowId,triggerTime\n1,1704067200000\n1,1704067200001\nx,1704067200000\n")
 
     assert main(["check", "jobs.csv", "--json"]) == 2
@@ -73,7 +73,7 @@ def test_bad_rows_and_duplicates_are_counted_together(place: Place, capsys: pyte
     assert "to send     1" in capsys.readouterr().out
 
 
-def test_a_dry_run_is_a_check(place: Place, capsys: pytest.CaptureFixture[str]):
+def test_a_dry_run_is_a_check(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = place.jobs([(1, 0)])
 
     assert main(["check", jobs, "--sandbox"]) == 0
@@ -94,9 +94,9 @@ def test_a_dry_run_is_a_check(place: Place, capsys: pytest.CaptureFixture[str]):
         (100, 1, (Rate(50, 1.0), Rate(100, 60.0)), 64, 1.98, "--rate 50/s"),
     ],
 )
-def test_the_forecast_names_what_decides_it(
+def test_the_forecast_names_what_decides_it(  # noqa: PLR0917 - a table
     rows: int, longest: int, rates: tuple[Rate, ...], in_flight: int, seconds: float, decided_by: str
-):
+) -> None:
     estimate = forecast(rows, longest, rates, in_flight)
 
     assert estimate.seconds == pytest.approx(seconds)
@@ -104,7 +104,7 @@ def test_the_forecast_names_what_decides_it(
 
 
 @given(st.integers(0, 10**7), st.integers(1, 10**4), st.integers(1, 200))
-def test_more_rows_never_take_less_time(rows: int, rate: int, in_flight: int):
+def test_more_rows_never_take_less_time(rows: int, rate: int, in_flight: int) -> None:
     one, more = (forecast(n, 1, (Rate(rate, 1.0),), in_flight).seconds for n in (rows, rows + 1))
 
     assert one <= more

@@ -30,7 +30,7 @@ def forms(secret: str) -> list[bytes]:
     return [raw, quote(secret, safe="").encode(), base64.b64encode(raw).rstrip(b"="), raw.hex().encode()]
 
 
-def test_a_run_leaves_no_secret_in_any_output_or_file(place: Place):
+def test_a_run_leaves_no_secret_in_any_output_or_file(place: Place) -> None:
     """P28: the canaries are looked for in every form, in everything that a run leaves."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
@@ -61,7 +61,7 @@ def test_a_run_leaves_no_secret_in_any_output_or_file(place: Place):
 @pytest.mark.parametrize("separator", [" ", "="])
 def test_a_secret_as_a_flag_is_explained_and_not_repeated(
     flag: str, separator: str, place: Place, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     arguments = f"run jobs.csv --sandbox {flag}{separator}hunter22".split(" ")
 
     assert main(arguments) == 2
@@ -70,7 +70,9 @@ def test_a_secret_as_a_flag_is_explained_and_not_repeated(
     assert "hunter22" not in printed
 
 
-def test_a_file_is_stripped_and_named_when_others_can_read_it(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_is_stripped_and_told_about_if_others_can_read_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     warnings: list[str] = []
     place.write("secret", f"\n  {SECRET}\t\n")
     monkeypatch.setenv(APP_KEY, KEY)
@@ -101,7 +103,7 @@ def test_a_file_is_stripped_and_named_when_others_can_read_it(place: Place, monk
 )
 def test_missing_credentials_are_told_without_what_there_is(
     environment: dict[str, str], told: str, place: Place, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     place.write("empty", "\n")
     for name in (APP_KEY, APP_SECRET, f"{APP_KEY}_FILE", f"{APP_SECRET}_FILE"):
         monkeypatch.delenv(name, raising=False)
@@ -115,7 +117,7 @@ def test_missing_credentials_are_told_without_what_there_is(
     assert "canary" not in str(error.value)
 
 
-def test_every_form_of_a_secret_is_blackened(monkeypatch: pytest.MonkeyPatch):
+def test_every_form_of_a_secret_is_blackened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(APP_KEY, KEY)
     monkeypatch.setenv(APP_SECRET, SECRET)
     slipped = f"{SECRET} {quote(SECRET, safe='')} {base64.b64encode(SECRET.encode()).decode()} {KEY}"

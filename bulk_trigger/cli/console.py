@@ -46,7 +46,9 @@ class Console:
     @staticmethod
     def out(text: str) -> None:
         """Print what was asked for. Raises `BrokenPipeError` when nobody reads it any more."""
-        sys.stdout.write(printable(text) + "\n")
+        encoding = sys.stdout.encoding or "utf-8"
+        text = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+        sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 

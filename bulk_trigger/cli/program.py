@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..errors import BulkTriggerError
+from ..errors import BulkTriggerError, JournalError
 from ..version import VERSION
 from .console import Console, silence_stdout
 from .help import unescaped
@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "Write the results of a run again, whole or partial.",
     "sandbox": "Start a gateway on this machine, to try things on.",
 }
+_SAFE = "what a run recorded is safe: `bulk-trigger resume` goes on with it"
 _BUG = BulkTriggerError.exit_code
 _INTERRUPTED = 128 + signal.SIGINT
 _PIPE_CLOSED = 141  #: what a shell says of a process that SIGPIPE ended
@@ -110,6 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
     except BrokenPipeError:
         silence_stdout()
         return _PIPE_CLOSED
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        console.error(redact(f"{place}{error.strerror or error}\n  {_SAFE}"))
+        return JournalError.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: a person reads this, not a debugger
         _tell_bug(error, console)
         return _BUG
@@ -140,6 +145,6 @@ def _tell_bug(error: BaseException, console: Console) -> None:
     console.error(
         redact(
             f"a bug in bulk-trigger: {type(error).__name__}: {error} ({where})\n"
-            "  what was recorded is safe: `bulk-trigger resume` goes on with a run; -v shows the traceback"
+            f"  {_SAFE}; -v shows the traceback"
         )
     )

@@ -13,8 +13,10 @@ from ..model import ENDINGS, RERUN, State
 from ..recap import counted, headline, resume_command
 from .console import Console
 from .help import FROM_ENVIRONMENT, Command, flag, path, together
-from .options import DISPLAY, OUTPUT, PACE_ANEW
+from .options import DISPLAY, OUTPUT
+from .pace import PACE_ANEW
 from .run import describe
+from .secrets import read_secrets
 
 if TYPE_CHECKING:
     from ..launch import Opened
@@ -63,6 +65,8 @@ def resume(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
             if stream:
                 print_results(finished.journal.outcomes())
             return _nothing_to_do(finished, outputs, console)
+        if not finished.settings.is_sandbox:
+            read_secrets(lambda _: None)  # without them, no session should begin
     with reopen(run_dir, changes_of(ctx), rerun=rerun) as opened:
         left = sum(count for state, count in opened.journal.counts().items() if state not in ENDINGS)
         console.tell(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 RUNS = Path("runs")
+_STEM_MAX = 100
 
 
 @click.command(cls=Command, context_settings=FROM_ENVIRONMENT)
@@ -69,7 +71,7 @@ def run(ctx: click.Context, /, jobs: str, **flags: Any) -> int:
         outputs=outputs,
         force=flags["force"],
         again=flags["new"],
-        name=jobs,
+        name=_as_text(jobs),
     )
     with opened:
         console.tell(
@@ -99,9 +101,14 @@ def _from(ctx: click.Context) -> str:
     return f" (settings from {shown(Path(config))})" if config else ""
 
 
+def _as_text(name: str) -> str:
+    """A file's name as text that can be stored: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def _fresh_directory(jobs: str) -> Path:
     """Make up a directory that does not exist yet."""
-    stem = "stdin" if jobs == "-" else Path(jobs.removesuffix(".gz")).stem
+    stem = "stdin" if jobs == "-" else Path(_as_text(jobs).removesuffix(".gz")).stem[:_STEM_MAX]
     name = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for number in range(1, 1000):
         directory = RUNS / (name if number == 1 else f"{name}-{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 import os
 from pathlib import Path
 import sys
@@ -48,6 +49,7 @@ class Session:
         self._run: Run | None = None
         self._watch: Watch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._early_code = INTERRUPTED  #: of a signal that came before the first send
 
     def carry_out(self) -> int:
         """Run until every row has ended, or until it stops; returns the exit code."""
@@ -56,11 +58,12 @@ class Session:
                 self._execute, self._credentials(), backend_options={"use_uvloop": os.name != "nt"}
             )
         finally:
-            self._view.close()
+            with suppress(OSError):  # the terminal has gone
+                self._view.close()
         if self._lines:
             self._lines.finish()
         if ending is None:
-            return INTERRUPTED
+            return self._early_code
         self._last_words(ending)
         return ending.exit_code
 
@@ -96,16 +99,18 @@ class Session:
         assert self._run is not None  # noqa: S101 - `_ready` has been called
         assert self._watch is not None  # noqa: S101 - as above
         assert self._loop is not None  # noqa: S101 - as above
-        if self._lines and self._lines.is_behind:
+        unread = self._lines is not None and self._lines.is_behind
+        if unread:
             self._run.limiter.pause(_WAIT_FOR_READER_S)
         try:
-            self._view.show(self._watch.look())
+            self._view.show(self._watch.look(unread=unread))
         except OSError:  # the terminal has gone; the run goes on
             self._view = NoView()
         self._loop.call_later(_LOOK_EVERY_S, self._look)
 
     def _drain(self, code: int) -> None:
         if self._run is None:
+            self._early_code = code
             self._before_start.cancel()
             self._say_stopping("stopping; nothing was sent in this session")
             return
@@ -126,7 +131,9 @@ class Session:
 
     def _unread(self) -> None:
         """Nobody reads our results any more: stop, as a program in a pipe does. Called in a thread."""
-        if self._run and self._loop:
+        if self._run is None or self._loop is None:
+            return
+        with suppress(RuntimeError):  # the run has ended meanwhile
             self._loop.call_soon_threadsafe(self._run.stop, Stop(_PIPE_CLOSED, "standard output was closed"))
 
     # --- afterwards

@@ -1,0 +1,184 @@
+"""Reads the replies that come over one connection, one after the other. No I/O: bytes in, a reply out.
+
+Rule 1: a reply is whole when its own framing says so. Framed only by the end of the connection, it has to show
+        its end itself; else it counts as cut.
+Rule 2: what was not asked for is refused: an encoding, another protocol, a reply beyond the limits.
+Rule 3: bytes behind the reply belong to nobody. The reply is good, and the connection is not used again.
+Rule 4: after a fault nothing more may be fed: the connection is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import re
+
+import httptools
+
+from .answer import ENDED_EARLY, KEEPALIVE_S, MAX_BODY, MAX_HEADERS, TOO_LONG, shows_its_end
+from .model import Fault
+
+MAX_HEAD = 32 * 1024  #: bytes without any of a body: status line, headers, and what lies between chunks
+
+_KEPT = {b"retry-after": "Retry-After", b"date": "Date", b"location": "Location"}
+_BODILESS = frozenset({204, 304})
+_SECONDS = re.compile(rb"timeout\s*=\s*([0-9]{1,6})(?![0-9])", re.IGNORECASE)
+
+
+class ReplyReader:
+    """The reply to one call at a time: `begin`, then `feed` until it says that all is told, or `end`."""
+
+    __slots__ = (
+        "_announced",
+        "_chunked",
+        "_head_size",
+        "_headers_seen",
+        "_in_head",
+        "_parser",
+        "_parts",
+        "_patience_s",
+        "_size",
+        "_spare",
+        "begun",
+        "fault",
+        "headers",
+        "keep_s",
+        "message",
+        "status",
+        "whole",
+    )
+
+    status: int | None  #: as soon as the headers are whole
+    fault: Fault | None
+    message: str  #: text of the fault
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect the reply to a new request."""
+        self.whole = False
+        self.begun = False  #: whether a byte has come
+        self.keep_s = 0.0  #: seconds for which the connection may be kept for another call
+        self.fault, self.message = None, ""
+        self._clear()
+
+    @property
+    def body(self) -> bytes:
+        """The body of a whole reply."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def feed(self, data: memoryview) -> bool:
+        """Take what has come. True when all is told: the reply is whole, or it has a fault."""
+        self.begun = True
+        self._spare += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.keep_s = 0.0
+            if not self.whole:
+                self.refuse(Fault.MALFORMED, f"the reply is not HTTP as it was asked for: {error}")
+        if self._spare > MAX_HEAD and not self.whole:
+            self.refuse(Fault.MALFORMED, f"the reply's headers are longer than {MAX_HEAD} bytes")
+        return self.whole or self.fault is not None
+
+    def end(self, *, clean: bool) -> None:
+        """Take note that the connection ended (`clean`: without an error) before all was told."""
+        if not self._in_head and self._until_end and clean and shows_its_end(self.body):
+            self.whole = True
+        else:
+            self.refuse(Fault.CUT, ENDED_EARLY)
+
+    def refuse(self, fault: Fault, message: str) -> None:
+        """Note a fault; the first one counts."""
+        if self.fault is None:
+            self.fault, self.message = fault, message
+            self.keep_s = 0.0
+            self.whole = False
+
+    # --- called by the parser, within `feed`
+
+    def on_message_begin(self) -> None:
+        """Another message: after one with a status of 1xx it is ours, after our reply it is nobody's."""
+        if self.whole:
+            self.keep_s = 0.0
+        else:
+            self._clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody asked for."""
+        self._headers_seen += 1
+        self._head_size += len(name) + len(value)
+        if self._headers_seen > MAX_HEADERS or self._head_size > MAX_HEAD:
+            self.refuse(Fault.MALFORMED, "the reply has too many headers, or too long ones")
+        if not self._in_head or self.whole:
+            return
+        key = name.lower()
+        if key in _KEPT:
+            self.headers.setdefault(_KEPT[key], value.decode("latin-1"))
+        elif key == b"content-length":
+            self._announced = int(value)
+        elif key == b"transfer-encoding":
+            self._chunked = True
+            if value.strip().lower() != b"chunked":
+                self._refuse_encoding(value)
+        elif key == b"content-encoding":
+            if value.strip().lower() != b"identity":
+                self._refuse_encoding(value)
+        elif key == b"keep-alive" and (seconds := _SECONDS.search(value)):
+            self._patience_s = min(KEEPALIVE_S, int(seconds[1]) - 1.0)
+
+    def on_headers_complete(self) -> None:
+        """The end of the headers, unless they stand behind our reply."""
+        if self.whole:
+            return
+        self._in_head = False
+        self.status = self._parser.get_status_code()
+        if self.status == 101:
+            self.refuse(Fault.MALFORMED, "the gateway switches protocols, which was not asked for")
+        if (self._announced or 0) > MAX_BODY:
+            self.refuse(Fault.TOO_LARGE, TOO_LONG)
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body."""
+        if self.whole:
+            return
+        self._spare = 0
+        self._size += len(part)
+        if self._size > MAX_BODY:
+            self.refuse(Fault.TOO_LARGE, TOO_LONG)
+        else:
+            self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """The end of a message: of our reply, if its status is a final one."""
+        if self.whole or self.fault is not None or (self.status or 0) < 200:
+            return
+        self.whole = True
+        if self._parser.should_keep_alive():
+            self.keep_s = self._patience_s
+
+    # ---
+
+    @property
+    def _until_end(self) -> bool:
+        """Whether the body has no other frame than the end of the connection."""
+        return self._announced is None and not self._chunked and self.status not in _BODILESS
+
+    def _clear(self) -> None:
+        """Forget what was read of a message."""
+        self.status = None
+        self.headers: dict[str, str] = {}
+        self._in_head = True
+        self._headers_seen = self._head_size = self._size = self._spare = 0
+        self._announced: int | None = None  # length of the body
+        self._chunked = False
+        self._patience_s = KEEPALIVE_S  # for which the gateway keeps an idle connection
+        self._parts: list[bytes] = []
+
+    def _refuse_encoding(self, value: bytes) -> None:
+        text = value.decode("latin-1")
+        self.refuse(Fault.MALFORMED, f"the reply is encoded ({text}), which was not asked for")
+
+
+NO_HEADERS: Mapping[str, str] = {}
