@@ -2,12 +2,12 @@
 
     call ─► idle connection, or a new one ─► one write ─► reply, or the fault that kept it from us
 
-Rule 1: one call is one write on one connection. A connection that turns out dead before the write costs nothing:
-        another one is taken. After the write there is no other.
-Rule 2: whatever happens on the way becomes an `Answer`. Only a cancellation is an exception, and the connection
-        under it is given up.
-Rule 3: nothing that costs microseconds is made per call, but for one future: no task, no timer, no parser. All
-        calls have the same time, so they run out in the order in which they began, and one timer is enough.
+Rule 1: one call is one write on one connection. A connection that turns out dead before the write costs
+        nothing: another one is taken. After the write there is no other.
+Rule 2: whatever happens on the way becomes an `Answer`. Only a cancellation is an exception, and the
+        connection under it is given up.
+Rule 3: a call makes one future, and neither task, timer nor parser, which cost microseconds each. All calls
+        have the same time, so they run out in the order in which they began, and one timer is enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from .answer import JSON, KEEPALIVE_S, OWN_HEADERS, RECYCLE_S, Answer
+from .answer import JSON, OWN_HEADERS, RECYCLE_S, Answer
 from .direct_connection import Connection
 from .direct_dial import Dialer
 from .model import Fault
@@ -35,11 +35,10 @@ _TICK_S = 0.001  #: timers may be early by so much; ours would rather be late
 
 
 class DirectWire:
-    """Connections for one call of one origin. To be used and closed on one event loop."""
+    """Connections for one call, a POST of JSON. To be used and closed on one event loop."""
 
     def __init__(
         self,
-        method: str,
         url: URL,
         *,
         timeout_s: float,
@@ -48,27 +47,33 @@ class DirectWire:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         head = {"Host": url.host_port_subcomponent or "", **OWN_HEADERS, **JSON}
-        self._head = f"{method} {url.raw_path_qs} HTTP/1.1\r\n" + _lines(head)
+        self._head = f"POST {url.raw_path_qs} HTTP/1.1\r\n" + _lines(head)
         self._timeout_s = timeout_s
         self._clock = clock
         self._dialer = Dialer(url, timeout_s=min(connect_timeout_s, timeout_s), tls=tls)
         self._window = memoryview(bytearray(_WINDOW))
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, float] = {}  # until when; the one used last is at the end
-        self._under_way: dict[Connection, float] = {}  # the moment when its time is up; the first is at the front
+        self._idle: dict[Connection, float] = {}  # until when to keep it; the one used last is last
+        self._under_way: dict[Connection, float] = {}  # when its time is up; the first to end is first
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = float("inf")
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<DirectWire {len(self._open)} open, {len(self._under_way)} under way, {len(self._idle)} idle>"
+        under_way, idle = len(self._under_way), len(self._idle)
+        return f"<DirectWire {len(self._open)} open, {under_way} under way, {idle} idle>"
 
     async def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Make one call. Its time starts when its connection is there."""
+        """Make one call. Its time starts when its connection is there.
+
+        Raises `ValueError` for headers that cannot be sent as they are: a bug of ours, and nothing was sent.
+        """
         started = now = self._clock.monotonic()
         request = self._request(body, headers)
         connection = self._take(now)
         if connection is None:
+            if self._closed:
+                return Answer(fault=Fault.NOT_SENT, message="the connections of this run are closed")
             try:
                 connection = await self._dial()
             except Exception as error:  # noqa: BLE001 - unlisted errors are faults too
@@ -130,16 +135,15 @@ class DirectWire:
         return None
 
     async def _dial(self) -> Connection:
-        if self._closed:
-            raise ConnectionError("the run has closed its connections")
         old_at = self._clock.monotonic() + RECYCLE_S
 
         def make(sock: socket.socket) -> Connection:
             return Connection(sock, self._window, self._forget, secure=self._dialer.secure, old_at=old_at)
 
         connection = await self._dialer.dial(make)
-        self._open.add(connection)
-        if self._closed:
+        if not connection.lost.done():
+            self._open.add(connection)
+        if self._closed:  # meanwhile
             connection.drop()
         return connection
 

@@ -1,9 +1,9 @@
 """One connection to the gateway, and what is known when a call on it fails.
 
 Rule 1: at most one call is under way, and a request is written once, as a whole, never again.
-Rule 2: "not sent" is said only if nothing can have left: the kernel refused the one write on the spot, or all of
-        it still lies in our own buffer when its time is up. TLS holds bytes back where we cannot count them: there,
-        what was written counts as sent. So does whatever this file cannot tell.
+Rule 2: "not sent" is said only if nothing can have left: the kernel refused the one write on the spot, or
+        all of it still lies in our own buffer when its time is up. TLS keeps buffers where we cannot count
+        them: there, what was written counts as sent. So does whatever this file cannot tell.
 Rule 3: bytes or an end that come while no call is under way are the end of the connection. No reply is ever
         given to a request that was written after it.
 """
@@ -22,8 +22,8 @@ from .model import Fault
 class Connection(asyncio.BufferedProtocol):
     """A connection that is being made, open, or lost.
 
-    `window` is where the loop puts what it reads. All connections of a loop may share one: what is in it is used up
-    before the loop reads again. (A plain `Protocol` would get a new buffer of 256 KiB for each reply.)
+    `window` is where the loop puts what it reads. All connections of a loop may share one: what is in it is
+    used up before the loop reads again. (asyncio gives a plain `Protocol` a new buffer of 256 KiB per reply.)
     """
 
     __slots__ = (
@@ -116,7 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]  # any writable buffer will do
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the window has one size
         """Where to put what comes in."""
         return self._window
 

@@ -1,4 +1,4 @@
-"""Makes connections: name, address, TLS. Nothing of a request is written here, so each failure is "not sent"."""
+"""Makes connections: name, address, TLS. Nothing of a request is written here: a failure is "not sent"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEXT_ADDRESS_S = 0.25  #: when one address is silent for so long, the next one i
 
 
 class Dialer:
-    """The way to one origin. The addresses are remembered for a while, and forgotten when one does not answer."""
+    """The way to one origin. Its addresses are remembered for a while, and forgotten when none answers."""
 
     def __init__(self, url: URL, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
         self.secure = url.scheme == "https"
@@ -25,7 +25,7 @@ class Dialer:
         self._port = url.port or 443
         self._timeout_s = timeout_s
         self._tls = tls
-        self._lookup: asyncio.Future[list[aiohappyeyeballs.AddrInfoType]] | None = None
+        self._lookup: asyncio.Task[list[aiohappyeyeballs.AddrInfoType]] | None = None
         self._look_again_at = 0.0
 
     async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
@@ -66,14 +66,15 @@ class Dialer:
         """Look the host up, once for all who need it now."""
         if self._lookup is None or loop.time() >= self._look_again_at:
             self._look_again_at = loop.time() + DNS_S
-            self._lookup = asyncio.ensure_future(
-                loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            )
+            self._lookup = loop.create_task(self._look_up(loop))
         try:
             return await asyncio.shield(self._lookup)
         except OSError:
             self._look_again_at = 0.0
             raise
+
+    async def _look_up(self, loop: asyncio.AbstractEventLoop) -> list[aiohappyeyeballs.AddrInfoType]:
+        return list(await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
 
     def _context(self) -> ssl.SSLContext:
         """The rules of TLS, made at the first need: reading the system's certificates takes a while."""

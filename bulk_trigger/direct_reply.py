@@ -1,7 +1,7 @@
 """Reads the replies that come over one connection, one after the other. No I/O: bytes in, a reply out.
 
-Rule 1: a reply is whole when its own framing says so. Framed only by the end of the connection, it has to show
-        its end itself; else it counts as cut.
+Rule 1: a reply is whole when its own framing says so. Framed only by the end of the connection, it has to
+        show its end itself; else it counts as cut.
 Rule 2: what was not asked for is refused: an encoding, another protocol, a reply beyond the limits.
 Rule 3: bytes behind the reply belong to nobody. The reply is good, and the connection is not used again.
 Rule 4: after a fault nothing more may be fed: the connection is given up.
@@ -9,7 +9,6 @@ Rule 4: after a fault nothing more may be fed: the connection is given up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import re
 
 import httptools
@@ -30,6 +29,7 @@ class ReplyReader:
     __slots__ = (
         "_announced",
         "_chunked",
+        "_encoding",
         "_head_size",
         "_headers_seen",
         "_in_head",
@@ -48,11 +48,15 @@ class ReplyReader:
     )
 
     status: int | None  #: as soon as the headers are whole
+    headers: dict[str, str]  #: those that anybody asks for, see `Answer.headers`
     fault: Fault | None
     message: str  #: text of the fault
+    _announced: int | None  # length of the body
+    _parts: list[bytes]
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._clear()
         self.begin()
 
     def begin(self) -> None:
@@ -61,7 +65,8 @@ class ReplyReader:
         self.begun = False  #: whether a byte has come
         self.keep_s = 0.0  #: seconds for which the connection may be kept for another call
         self.fault, self.message = None, ""
-        self._clear()
+        self.status, self.headers = None, {}
+        self._spare = 0
 
     @property
     def body(self) -> bytes:
@@ -76,25 +81,22 @@ class ReplyReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.keep_s = 0.0
-            if not self.whole:
-                self.refuse(Fault.MALFORMED, f"the reply is not HTTP as it was asked for: {error}")
-        if self._spare > MAX_HEAD and not self.whole:
+            self.refuse(Fault.MALFORMED, f"the reply is not HTTP as it was asked for: {error}")
+        if self._spare > MAX_HEAD:
             self.refuse(Fault.MALFORMED, f"the reply's headers are longer than {MAX_HEAD} bytes")
         return self.whole or self.fault is not None
 
     def end(self, *, clean: bool) -> None:
         """Take note that the connection ended (`clean`: without an error) before all was told."""
-        if not self._in_head and self._until_end and clean and shows_its_end(self.body):
+        if self.status is not None and self._until_end and clean and shows_its_end(self.body):
             self.whole = True
         else:
             self.refuse(Fault.CUT, ENDED_EARLY)
 
     def refuse(self, fault: Fault, message: str) -> None:
-        """Note a fault; the first one counts."""
-        if self.fault is None:
+        """Note a fault. The first one counts, and a whole reply has none any more."""
+        if self.fault is None and not self.whole:
             self.fault, self.message = fault, message
-            self.keep_s = 0.0
-            self.whole = False
 
     # --- called by the parser, within `feed`
 
@@ -111,7 +113,7 @@ class ReplyReader:
         self._head_size += len(name) + len(value)
         if self._headers_seen > MAX_HEADERS or self._head_size > MAX_HEAD:
             self.refuse(Fault.MALFORMED, "the reply has too many headers, or too long ones")
-        if not self._in_head or self.whole:
+        if not self._in_head:
             return
         key = name.lower()
         if key in _KEPT:
@@ -120,11 +122,9 @@ class ReplyReader:
             self._announced = int(value)
         elif key == b"transfer-encoding":
             self._chunked = True
-            if value.strip().lower() != b"chunked":
-                self._refuse_encoding(value)
+            self._note_encoding(value, b"chunked")
         elif key == b"content-encoding":
-            if value.strip().lower() != b"identity":
-                self._refuse_encoding(value)
+            self._note_encoding(value, b"identity")
         elif key == b"keep-alive" and (seconds := _SECONDS.search(value)):
             self._patience_s = min(KEEPALIVE_S, int(seconds[1]) - 1.0)
 
@@ -136,6 +136,9 @@ class ReplyReader:
         self.status = self._parser.get_status_code()
         if self.status == 101:
             self.refuse(Fault.MALFORMED, "the gateway switches protocols, which was not asked for")
+        if self._encoding:
+            text = f"the reply is encoded ({self._encoding}), which was not asked for"
+            self.refuse(Fault.MALFORMED, text)
         if (self._announced or 0) > MAX_BODY:
             self.refuse(Fault.TOO_LARGE, TOO_LONG)
 
@@ -168,17 +171,15 @@ class ReplyReader:
     def _clear(self) -> None:
         """Forget what was read of a message."""
         self.status = None
-        self.headers: dict[str, str] = {}
+        self.headers = {}
         self._in_head = True
         self._headers_seen = self._head_size = self._size = self._spare = 0
-        self._announced: int | None = None  # length of the body
+        self._announced = None
         self._chunked = False
+        self._encoding = ""  # the one that was not asked for
         self._patience_s = KEEPALIVE_S  # for which the gateway keeps an idle connection
-        self._parts: list[bytes] = []
+        self._parts = []
 
-    def _refuse_encoding(self, value: bytes) -> None:
-        text = value.decode("latin-1")
-        self.refuse(Fault.MALFORMED, f"the reply is encoded ({text}), which was not asked for")
-
-
-NO_HEADERS: Mapping[str, str] = {}
+    def _note_encoding(self, value: bytes, allowed: bytes) -> None:
+        if value.strip().lower() != allowed:
+            self._encoding = value.decode("latin-1")

@@ -94,6 +94,7 @@ class Dispatcher:
         prepared: Callable[[Reply], bool],
         nudge: Callable[[], None],
         recalled: Callable[[Case], None],
+        stalled: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._lanes = lanes
@@ -104,6 +105,7 @@ class Dispatcher:
         self._probed = probed  #: did the gateway answer the probe?
         self._prepared = prepared  #: did the token service answer?
         self._nudge = nudge  #: looks whether the lanes want to be fed
+        self._stalled = stalled  #: nothing at all is under way: can somebody help?
         self._recalled = recalled  #: takes a case that an earlier process left in doubt
         self._scribe = scribe
         self.budget = Budget(clock.monotonic())
@@ -112,6 +114,7 @@ class Dispatcher:
         self._intended: dict[tuple[int, int], Case] = {}  # intents on their way to the disk
         self._armed: deque[Case] = deque()  # intents on disk, waiting for their start
         self._doubts: list[tuple[float, int, Case]] = []  # (due, row, case): waiting for a look-up
+        self._checks: deque[Case] = deque()  # with `--baseline`: to be looked up before their first send
         self._turns: deque[asyncio.Future[None]] = deque()  # calls of a worker that want a slot
         self._idle: list[asyncio.Future[Case]] = []
         self._trials = 0
@@ -157,18 +160,19 @@ class Dispatcher:
             self.outage.next_at = max(self.outage.next_at, now + TRIAL_S)
         self.bell.ring()
 
-    def trial_ended(self, *, good: bool) -> None:
-        """A row that was tried during an outage has its reply."""
+    def recovered(self) -> None:
+        """A send got a good reply: whatever the outage was, it is over."""
+        self.outage = None
+
+    def trial_ended(self) -> None:
+        """A row that was tried during an outage has its reply; the next one waits a little."""
         self._trials -= 1
         if self.outage:
-            if good:
-                self.outage = None
-            else:
-                self.outage.next_at = self._clock.monotonic() + TRIAL_S
+            self.outage.next_at = self._clock.monotonic() + TRIAL_S
         self.bell.ring()
 
     def withdraw(self) -> list[Case]:
-        """Give up everything that has an intent and was not sent; the caller records that."""
+        """Give up everything that has an intent and was not sent; the caller records that if it still can."""
         cases = [*self._intended.values(), *self._armed]
         self._intended.clear()
         self._armed.clear()
@@ -193,7 +197,9 @@ class Dispatcher:
 
     async def _start(self, wanted: int) -> None:
         before = self._clock.monotonic()
+        self._look_at_longest(before)
         paused = self._limiter.paused_for() > 0
+        self._tally.waiting_for = Wait.PAUSE.value if paused else Wait.RATE.value
         granted = await self._limiter.admit(wanted)
         now = self._clock.monotonic()
         self._waited(Wait.PAUSE if paused else Wait.RATE, before, now)
@@ -224,8 +230,10 @@ class Dispatcher:
     def _startable(self) -> int:
         """How many calls could start now, if the limiter allows it."""
         now = self._clock.monotonic()
-        while self._doubts and self._doubts[0][0] <= now and self._idle:
+        while self._idle and self._doubts and self._doubts[0][0] <= now:
             self._idle.pop().set_result(heappop(self._doubts)[2])
+        while self._idle and self._checks:
+            self._idle.pop().set_result(self._checks.popleft())
         sends = min(len(self._armed), len(self._idle))
         if self.outage:
             sends = min(sends, 1) if not self._trials and now >= self.outage.next_at else 0
@@ -233,9 +241,7 @@ class Dispatcher:
 
     def _intend(self) -> None:
         """Write intents ahead, for at most one in-flight cap of sends."""
-        room = self._settings.in_flight - len(self._armed) - len(self._intended)
-        if room <= 0:
-            return
+        room = self._room()
         now = self._clock.monotonic()
         critical_rows = self._critical_rows()
         while room > 0 and (case := self._lanes.take(now, critical_rows)):
@@ -243,7 +249,8 @@ class Dispatcher:
                 self._recalled(case)
                 continue
             if self._settings.baseline and not (case.checked or case.attempts):
-                self.doubt(case, now)
+                self._checks.append(case)
+                room -= 1
                 continue
             if case.charged and (wait := self.budget.spend(now)):
                 self._lanes.wait(case, now + wait)
@@ -259,6 +266,9 @@ class Dispatcher:
             self._scribe.hurry()
         self._nudge()
 
+    def _room(self) -> int:
+        return self._settings.in_flight - len(self._armed) - len(self._intended) - len(self._checks)
+
     def _critical_rows(self) -> float:
         """How many rows a lane must have left to decide the end of the run (design decision 16)."""
         latency, cap = self._tally.latency_s, self._settings.in_flight
@@ -269,16 +279,21 @@ class Dispatcher:
         """Nothing can start: wait for a change, and remember what for."""
         before = self._clock.monotonic()
         waits = self._what_for()
+        if not waits and self._stalled():
+            return
         self._look_at_longest(before)
-        self._tally.waiting_for = self._in_words(max(waits, key=lambda wait: waits[wait]))
+        self._tally.waiting_for = self._in_words(max(waits, key=lambda wait: waits[wait])) if waits else ""
         await self.bell.wait(self._next_due() - before)
         spent, shares = self._clock.monotonic() - before, sum(waits.values())
         for wait, share in waits.items():
             self._tally.waited(wait, spent * share / shares)
 
     def _next_due(self) -> float:
-        due = min(self._lanes.next_due() or inf, self._doubts[0][0] if self._doubts else inf)
-        if self.outage and self._armed and not self._trials:
+        """When something that only waits for its time could start; everything else rings the bell."""
+        due = (self._lanes.next_due() or inf) if self._room() > 0 else inf
+        if self._idle and self._doubts:
+            due = min(due, self._doubts[0][0])
+        if self._idle and self._armed and self.outage and not self._trials:
             due = min(due, self.outage.next_at)
         return due
 
@@ -292,9 +307,9 @@ class Dispatcher:
             Wait.ORDER: self._tally.in_flight,
             Wait.JOURNAL: len(self._intended),
             Wait.BACKOFF: self._lanes.waiting,
-            Wait.DOUBT: len(self._doubts) + self._tally.lookups_under_way,
+            Wait.DOUBT: len(self._doubts) + len(self._checks) + self._tally.lookups_under_way,
         }
-        return {wait: lanes for wait, lanes in waits.items() if lanes} or {Wait.JOURNAL: 1}
+        return {wait: lanes for wait, lanes in waits.items() if lanes}
 
     def _look_at_longest(self, now: float) -> None:
         if now >= self._longest_due:
@@ -328,7 +343,7 @@ class Dispatcher:
         await self._slot()
         reply = await self._gateway.prepare()
         now = self._clock.monotonic()
-        if not self._prepared(reply):
+        if not self._prepared(reply) and not self._gateway.ready:
             if self.outage is None:
                 self.outage = Outage(f"no access token ({reply.code or reply.status or reply.fault})", now)
             self.outage.probe_failed(now)

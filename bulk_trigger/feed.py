@@ -6,8 +6,10 @@ come first in the input. However many flows there are, only those that are activ
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from .dispatch import Bell
-from .journal import Journal
+from .journal import Flow, Journal
 from .lanes import Lanes
 from .scribe import Scribe
 
@@ -19,11 +21,14 @@ LOOK_AHEAD_ROWS = 16_384  #: rows that all look-aheads hold together, about
 class Feed:
     """Opens lanes and fills their look-ahead. One task runs `run`."""
 
-    def __init__(self, journal: Journal, scribe: Scribe, lanes: Lanes, *, low: int, fed: Bell) -> None:
+    def __init__(  # noqa: PLR0913 - its neighbours
+        self, journal: Journal, scribe: Scribe, lanes: Lanes, *, low: int, tainted: Container[int], fed: Bell
+    ) -> None:
         self._journal = journal
         self._scribe = scribe
         self._lanes = lanes
         self._low = low  #: ready lanes below which more are opened
+        self._tainted = tainted  #: flows that went on after a row ended as unknown
         self._fed = fed  #: rung when lanes have become ready
         self._bell = Bell()
         self._long: set[int] = set()
@@ -31,10 +36,12 @@ class Feed:
         self._last_rank = 0
         self._more_long = True
         self._more = True
+        self.is_idle = False  #: it is waiting to be nudged, so nothing is on its way to the lanes
 
     def nudge(self) -> None:
         """Look whether the lanes want to be fed; costs next to nothing."""
         if self._lanes.are_hungry or (self._more and self._lanes.ready < self._low):
+            self.is_idle = False
             self._bell.ring()
 
     async def run(self) -> None:
@@ -42,7 +49,9 @@ class Feed:
         while True:
             await self.fill()
             self._fed.ring()
+            self.is_idle = True
             await self._bell.wait()
+            self.is_idle = False
 
     async def fill(self) -> None:
         """Open and feed lanes until enough are ready, or the journal has no more."""
@@ -60,14 +69,17 @@ class Feed:
         flows = await self._scribe.ask(self._journal.longest_flows, self._longest_seen, LONGEST)
         self._longest_seen += len(flows)
         self._more_long = len(flows) == LONGEST
-        self._long |= {flow.flow_id for flow in flows if self._lanes.open(flow.flow_id, flow.rows)}
+        self._long |= {flow.flow_id for flow in flows if self._open(flow)}
 
     async def _open_next(self) -> None:
         flows = await self._scribe.ask(self._journal.next_flows, self._last_rank, BATCH)
         self._more = len(flows) == BATCH
         for flow in flows:
             self._last_rank = flow.rank
-            self._lanes.open(flow.flow_id, flow.rows)
+            self._open(flow)
+
+    def _open(self, flow: Flow) -> bool:
+        return self._lanes.open(flow.flow_id, flow.rows, tainted=flow.flow_id in self._tainted)
 
     async def _refill(self) -> None:
         while requests := self._lanes.hungry(BATCH):

@@ -3,31 +3,31 @@
 Rule 1: one method call is one call on the wire. Nothing here waits for another try.
 Rule 2: what is signed is what is sent: a body is made into bytes once.
 Rule 3: no text leaves this file before the secrets in it are masked.
+Rule 4: triggers take the direct wire, for there are many of them. With a proxy all calls take aiohttp's.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 import re
-from typing import TYPE_CHECKING
+import ssl
 from urllib.parse import quote, urlsplit
 
 import msgspec
 import orjson
 
+from .answer import Answer
 from .auth import Credentials, Signer, Tokens
+from .direct import DirectWire
 from .envelope import SUCCESS_KEY, Envelope, parse
 from .errors import SettingsError
 from .headers import http_date, retry_after, target_host
 from .model import Fault, Job, Reply
 from .ports import Clock, InstanceQuery, SystemClock
 from .settings import Settings, check_gateway
-from .wire import Answer, Wire, address
-
-if TYPE_CHECKING:
-    import ssl
-
-    from yarl import URL
+from .wire import Wire, address
 
 SERVICE = {"v2.0": "/dataflow-batch-service/v2.0", "v2.1": "/batch-processing-service/v2.1"}
 TOKEN_SERVICE = "/apim-token-service/v2.0/token/get"  # noqa: S105 - a path
@@ -35,7 +35,6 @@ TOKEN_SUCCESS_KEY = SUCCESS_KEY["v2.0"]  #: in every API version
 CLOCK_TOLERANCE_S = 30.0  #: a difference to the gateway's clock that could be the reason for a refusal
 MESSAGE_LENGTH = 300
 
-_JSON = {"Content-Type": "application/json"}
 _UNAUTHORISED = 401
 _TIMESTAMP_REFUSED = 497  #: legacy service code: timestamp or signature check failed
 
@@ -43,9 +42,8 @@ _TIMESTAMP_REFUSED = 497  #: legacy service code: timestamp or signature check f
 class _Endpoint(msgspec.Struct, frozen=True):
     """A call with all that is the same each time."""
 
-    method: str
-    url: URL
     signer: Signer
+    send: Callable[[bytes, Mapping[str, str]], Awaitable[Answer]]
 
 
 class HttpGateway:
@@ -65,14 +63,11 @@ class HttpGateway:
         `tls` stands in for the system's trusted certificates. Verification is never switched off.
         """
         check_gateway(settings.gateway)
+        if tls is not None and not (tls.verify_mode is ssl.CERT_REQUIRED and tls.check_hostname):
+            raise SettingsError("the TLS context does not verify the gateway; credentials need one that does")
         self._clock = clock or SystemClock()
-        self._wire = Wire(
-            timeout_s=settings.timeout_s,
-            connect_timeout_s=settings.connect_timeout_s,
-            clock=self._clock,
-            tls=tls,
-            proxy=proxy,
-        )
+        times = {"timeout_s": settings.timeout_s, "connect_timeout_s": settings.connect_timeout_s}
+        self._wire = Wire(**times, clock=self._clock, tls=tls, proxy=proxy)
         self._origin = settings.gateway
         self._host = urlsplit(settings.gateway).hostname or ""
         self._service = SERVICE[settings.api]
@@ -89,7 +84,13 @@ class HttpGateway:
             self._token_url = address(self._origin, TOKEN_SERVICE, {})
         except ValueError as error:
             raise SettingsError(f"--gateway {self._origin!r} is not an address: {error}") from None
-        self._trigger = self._endpoint("POST", "/flows", {"action": "trigger", **self._ids})
+        params = {"action": "trigger", **self._ids}
+        self._trigger = self._endpoint("POST", "/flows", params)
+        self._direct: DirectWire | None = None
+        if proxy is None:
+            url = address(self._origin, self._service + "/flows", params)
+            self._direct = DirectWire(url, **times, clock=self._clock, tls=tls)
+            self._trigger = _Endpoint(self._trigger.signer, self._direct.send)
         self._search = self._endpoint("POST", "/flowInstances", {"action": "search", **self._ids})
         self._time = self._endpoint("GET", "/time", {"action": "getCurrentTime"})
 
@@ -107,7 +108,7 @@ class HttpGateway:
             if self.ready:
                 return Reply(status=200, code=0, success=True, message="the access token is still good")
             body = self._tokens.ask(self._now_ms())
-            answer = await self._wire.send("POST", self._token_url, body, _JSON)
+            answer = await self._wire.send("POST", self._token_url, body, {})
             now = self._clock.monotonic()
             envelope = parse(answer.body, TOKEN_SUCCESS_KEY)
             success = envelope.success and answer.status == 200 and self._tokens.accept(envelope.data, now)
@@ -150,11 +151,13 @@ class HttpGateway:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._direct is not None:
+            await self._direct.aclose()
         await self._wire.aclose()
 
     def _endpoint(self, method: str, path: str, params: dict[str, str]) -> _Endpoint:
         url = address(self._origin, self._service + path, params)
-        return _Endpoint(method, url, Signer(params, self._secret))
+        return _Endpoint(Signer(params, self._secret), partial(self._wire.send, method, url))
 
     async def _call(self, endpoint: _Endpoint, body: bytes = b"") -> Reply:
         token = self._tokens.current
@@ -166,9 +169,7 @@ class HttpGateway:
             "apim-timestamp": timestamp,
             "apim-signature": endpoint.signer.sign(token.value, body, timestamp),
         }
-        if body:
-            headers |= _JSON
-        answer = await self._wire.send(endpoint.method, endpoint.url, body or None, headers)
+        answer = await endpoint.send(body, headers)
         envelope = parse(answer.body, self._success_key)
         if answer.status == _UNAUTHORISED or envelope.code == _TIMESTAMP_REFUSED:
             self._compare_clocks(answer)

@@ -94,6 +94,7 @@ class Judge:
         self._patience = Patience(settings.patience_s)
         self._had_good = tally.counts[State.SUCCEEDED] > 0
         self._held: list[tuple[Case, Verdict, Reply]] = []  # refused before any good reply came
+        self._refused_rows: set[int] = set()  # all of those, also the ones that had to be believed
         self._refused_tokens: set[int] = set()
         self._pauses = 0
         self._said: set[str] = set()
@@ -118,7 +119,8 @@ class Judge:
             verdict,
             self._settings,
             charged=case.charged,
-            can_look_up=self._lookups.available and not case.job.duplicate,
+            can_look_up=self._lookups.available,
+            duplicate=case.job.duplicate,
             retry_after_s=reply.retry_after_s,
             dice=self._clock.dice(),
         )
@@ -134,7 +136,7 @@ class Judge:
             self._stop(Stop(4, f"no good reply for {self._settings.patience_s:g} s ({verdict.code})"))
         why = self._breaker.observe(verdict, case.job.flow_id, now, lanes_left=len(self._lanes))
         if case.trial:
-            self._dispatcher.trial_ended(good=verdict.good)
+            self._dispatcher.trial_ended()
         if why:
             self._dispatcher.suspend(why)
 
@@ -148,8 +150,10 @@ class Judge:
         self._patience.good()
         self._refused_tokens.clear()
         self._pauses = 0
+        self._dispatcher.recovered()
         if not self._had_good:
             self._had_good = True
+            self._refused_rows.clear()
             self.release_held(now)
 
     def overhear(self, job: Job, reply: Reply) -> None:
@@ -162,7 +166,8 @@ class Judge:
 
     def _token_refused(self, reply: Reply, verdict: Verdict) -> None:
         self._gateway.refuse_token(reply.token)
-        self._refused_tokens.add(reply.token)
+        if reply.token:  # without one it was not even sent
+            self._refused_tokens.add(reply.token)
         if len(self._refused_tokens) >= TOKEN_REFUSALS:
             self._stop(
                 Stop(4, f"the gateway does not accept our access tokens: {verdict.code} {verdict.message}")
@@ -172,16 +177,22 @@ class Judge:
         # Nothing has worked yet, so a wrong address or path is likelier than a wrong row. Five of these,
         # and the run stops with the rows unharmed; one good reply, and they fail as they should.
         self._held.append((case, verdict, reply))
-        if len(self._held) >= FIRST_REFUSALS:
+        self._refused_rows.add(case.job.row)
+        if len(self._refused_rows) >= FIRST_REFUSALS:
             self._stop(Stop(4, f"the gateway refuses everything: {verdict.code} {verdict.message}".strip()))
 
-    def give_back_held(self) -> None:
-        """Return the rows whose refusal was never believed: the run stops before it could be."""
+    def give_back_held(self) -> set[int]:
+        """Return the rows whose refusal was never believed: the run stops before it could be.
+
+        Returns the rows that had to be failed meanwhile, because nothing else was left to try, although
+        nothing ever worked: the journal is to take that back.
+        """
         held, self._held = self._held, []
         for case, verdict, reply in held:
-            self._step(
-                case, State.PENDING, Evidence.NOT_APPLIED, verdict.code, verdict.message, reply=reply
-            )
+            self._step(case, State.PENDING, Evidence.NOT_APPLIED, verdict.code, verdict.message, reply=reply)
+        if self._had_good or len(self._refused_rows) < FIRST_REFUSALS:
+            return set()
+        return self._refused_rows - {case.job.row for case, _, _ in held}
 
     def release_held(self, now: float) -> None:
         """Fail the rows that were refused before any good reply: there is a good one now, or no other row."""
@@ -225,6 +236,12 @@ class Judge:
                     case, State.RECONCILING, None, doubt.verdict.code, reading.unsure or "not found yet"
                 )
                 self._dispatcher.doubt(case, at)
+            case Absent() if case.anomaly:
+                case.doubt = None
+                reason = "accepted under an instance ID that does not belong to it"
+                self._apply(
+                    case, decide_undecided(self._settings), Evidence.UNKNOWN, doubt.verdict.code, reason, now
+                )
             case Absent():
                 resend_after_s = max(doubt.resend_at - now, 0.0)
                 decision = decide_absent(self._settings, charged=case.charged, resend_after_s=resend_after_s)
@@ -250,8 +267,10 @@ class Judge:
             message = f"instance {reading.found.instance_id} exists already"
             self._step(case, State.SKIPPED, None, "exists", message, instance_id=reading.found.instance_id)
             self._tally.benign_skips += 1
+            self._patience.good()
             self._lanes.settle(case)
         elif reading.absent:
+            self._patience.good()
             case.checked = True
             self._lanes.release(case)
         elif self._patience.bad(now):
@@ -342,7 +361,8 @@ class Judge:
             self._step(case, state, evidence, code, message, reply=reply, instance_id=instance_id, via=via)
 
         match decision.fate:
-            case Settle(state):
+            case Settle(state, dup_risk):
+                case.dup_risk |= dup_risk
                 step(state)
                 if stop_lane is None:
                     if state is State.UNKNOWN:
@@ -391,7 +411,7 @@ class Judge:
         if pause.cut:
             self._tally.throttled += 1
             self._limiter.cut(self._tally.rate(now))
-        self._patience.excuse(seconds)
+        self._patience.excuse(min(pause.hint_s or 0.0, seconds))
         self._limiter.pause(seconds)
 
     def _step(  # noqa: PLR0913 - the columns of a step

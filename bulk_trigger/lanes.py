@@ -218,7 +218,6 @@ class Lanes:
             lane.place = "hungry"
         else:
             del self._lanes[lane.flow_id]
-            self._hungry.pop(lane.flow_id, None)
             return
         if lane.more and len(lane.queue) < 2:
             self._hungry[lane.flow_id] = None

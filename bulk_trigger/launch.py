@@ -135,6 +135,7 @@ def reopen(
         write_sidecar(directory, journal.header)  # a crash right after the import may have left none
         settings = _changed(journal.header.settings, changes)
         if rerun:
+            _refuse_doubts(directory, journal)
             journal.reopen(rerun, _now_ms())
         undo.pop_all()
     return Opened(directory, journal, settings, lock)
@@ -227,6 +228,16 @@ def _refuse_same(directory: Path, header: Header) -> None:
             f"{same} is a run of the same job list against the same gateway.\n"
             f"  go on with it:            bulk-trigger resume {same}\n"
             f"  or trigger it all again:  the same command with --new"
+        )
+
+
+def _refuse_doubts(directory: Path, journal: Journal) -> None:
+    """A row in doubt must be settled before an earlier row of its flow may be sent again (P12)."""
+    counts = journal.counts()
+    if in_doubt := counts[State.SENDING] + counts[State.RECONCILING]:
+        raise RunRefused(
+            f"{in_doubt} rows are in doubt since the run stopped; settle them first, then run rows again:\n"
+            f"  bulk-trigger resume {directory}"
         )
 
 

@@ -67,7 +67,7 @@ class Evidence(StrEnum):
 class Flag(StrEnum):
     """What a reader of the results must know beside the state."""
 
-    DUP_RISK = "dup_risk"  #: sent again although an earlier attempt may have taken effect
+    DUP_RISK = "dup_risk"  #: an attempt before the last, or before a further one, may have taken effect
     ORDER_UNCERTAIN = "order_uncertain"  #: sent after a row of the same flow ended as unknown
     DUPLICATE_KEY = "duplicate_key"  #: another row has the same flow and UTC minute, so the same instance ID
     ANOMALY = "anomaly"  #: the gateway said something that makes no sense; see the message

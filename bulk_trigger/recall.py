@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from .journal import Unfinished
@@ -20,33 +21,39 @@ class Recall:
 
     def __init__(self, unfinished: Iterable[Unfinished]) -> None:
         self._unfinished = {each.job.row: each for each in unfinished}
+        self._doubtful: defaultdict[int, set[int]] = defaultdict(set)  # rows to be looked up, by flow
+        for row, past in self._unfinished.items():
+            if past.state is State.RECONCILING:
+                self._doubtful[past.job.flow_id].add(row)
 
     def case(self, job: Job) -> Case:
         """Make the case of a job, with what is known about it."""
         case = Case(job)
         if past := self._unfinished.pop(job.row, None):
+            self._doubtful[job.flow_id].discard(job.row)
             _restore(case, past)
         return case
 
     def never_looked_up(self, flow_id: int, at_ms: int) -> Iterator[Step]:
         """End, as unknown again, the rows of a stopped flow that were to be looked up and now will not be."""
-        for row, past in list(self._unfinished.items()):
-            if past.job.flow_id == flow_id and past.state is State.RECONCILING:
-                del self._unfinished[row]
-                yield Step(
-                    row=row,
-                    state=State.UNKNOWN,
-                    at_ms=at_ms,
-                    evidence=Evidence.UNKNOWN,
-                    code="flow-stopped",
-                    message="not looked up: an earlier row of the flow stopped it",
-                )
+        for row in self._doubtful.pop(flow_id, ()):
+            past = self._unfinished.pop(row)
+            yield Step(
+                row=row,
+                state=State.UNKNOWN,
+                at_ms=at_ms,
+                attempt=past.attempt,
+                evidence=Evidence.UNKNOWN,
+                code="flow-stopped",
+                message="not looked up: an earlier row of the flow stopped it",
+                flags=past.flags,
+            )
 
 
 def _restore(case: Case, past: Unfinished) -> None:
     case.state = past.state
     case.attempts = past.attempt
-    case.charged = sum(step.sent_ms is not None and step.code not in UNCHARGED for step in past.steps)
+    case.charged = _charged(past.steps)
     case.first_sent_ms = past.first_sent_ms
     flags = past.flags.split()
     case.dup_risk = Flag.DUP_RISK in flags
@@ -56,6 +63,13 @@ def _restore(case: Case, past: Unfinished) -> None:
         case.sent_ms = past.intent.at_ms
     elif past.state is State.RECONCILING and past.steps:
         case.doubt = _doubt_of(past.job, past.steps)
+
+
+def _charged(steps: tuple[Step, ...]) -> int:
+    """Attempts that count against `--retries`: an operator's rerun grants all of them anew."""
+    reruns = [place for place, step in enumerate(steps) if step.via == "rerun"]
+    recent = steps[reruns[-1] + 1 :] if reruns else steps
+    return sum(step.sent_ms is not None and step.code not in UNCHARGED for step in recent)
 
 
 def _doubt_of(job: Job, steps: tuple[Step, ...]) -> Verdict | None:
@@ -83,5 +97,4 @@ def _reply_of(step: Step) -> Reply:
         status=step.status,
         code=int(step.code) if step.code.isdecimal() else None,
         message=step.message,
-        bytes_out=step.bytes_out or 0,
     )

@@ -182,6 +182,12 @@ class Calibration:
             instance_id=None,
         )
 
+    def learn_id(self, job: Job, instance_id: str) -> None:
+        """Take note of the ID that an earlier session's success had."""
+        shown = _id_epoch(instance_id)
+        if shown is not None:
+            self.id_shift_s = shown - job.trigger_time_ms // MINUTE_MS * MINUTE_MS / 1000
+
     def instance_id(self, job: Job) -> str:
         """The ID that the instance of a job has, as far as the first success taught."""
         shift_ms = int((self.id_shift_s or 0.0) * 1000)
@@ -244,8 +250,11 @@ class Lookups:
         self.available = True
         self.calibrating = False  #: set by the run when it lets the first success calibrate
 
-    async def read(self, job: Job) -> Reading:
-        """Look for the instance of a job: Get by its predicted ID; until that is proven enough, List too."""
+    async def read(self, job: Job, first_sent_s: float | None) -> Reading:
+        """Look for the instance of a job: Get by its predicted ID; until that is proven enough, List too.
+
+        `first_sent_s`: epoch seconds of the row's first send; None if there was none yet.
+        """
         wanted = self.calibration.instance_id(job)
         reply = await self._get(job, wanted)
         if found := found_instance(reply, wanted):
@@ -256,7 +265,7 @@ class Lookups:
                 return Reading(absent=True)
             if verdict is Lookup.TRANSIENT:
                 return Reading(unsure=reply.message or str(reply.status))
-        listed = await self._list(job)
+        listed = await self._list(job, first_sent_s)
         if listed.not_permitted and verdict is not Lookup.NOT_PERMITTED:
             return Reading(unsure=f"the list is not permitted ({listed.not_permitted})")
         return listed
@@ -292,15 +301,22 @@ class Lookups:
         self._overhear(job, reply)
         return reply
 
-    async def _list(self, job: Job) -> Reading:
+    async def _list(self, job: Job, first_sent_s: float | None) -> Reading:
+        """Read all pages of all types. Until a success showed what IDs look like here, look at the whole flow.
+
+        An instance that could be ours but has another ID than predicted may be just that: ours, under an ID
+        that we do not understand yet. Then nothing is absent.
+        """
+        known = self.calibration.id_shift_s is not None
         wanted = self.calibration.instance_id(job)
+        stranger = ""
         start = job.trigger_time_ms // MINUTE_MS * MINUTE_MS
         for kind in (0, 1, 2):
             for page in range(PAGES):
                 await self._turn()
                 reply = await self._gateway.list_instances(
                     InstanceQuery(
-                        expression=wanted,
+                        expression=wanted if known else f"{job.flow_id}-",
                         type=kind,
                         from_ms=start - MINUTE_MS,
                         to_ms=start + 2 * MINUTE_MS,
@@ -316,11 +332,20 @@ class Lookups:
                 for instance in instances:
                     if instance.instance_id == wanted:
                         return Reading(found=instance)
+                    if not known and self._may_be_ours(instance, job, first_sent_s):
+                        stranger = instance.instance_id
                 if not instances and page >= 1:
                     break
             else:
                 return Reading(unsure="the list has no end")
+        if stranger:
+            return Reading(unsure=f"there is {stranger}, and no success has shown yet what IDs look like")
         return Reading(absent=True)
+
+    def _may_be_ours(self, instance: Instance, job: Job, first_sent_s: float | None) -> bool:
+        if not instance.instance_id.startswith(f"{job.flow_id}-") or first_sent_s is None:
+            return False
+        return self.calibration.is_ours(instance, job, first_sent_s, self._clock.wall()) is not False
 
 
 def _refused(reply: Reply) -> Reading:

@@ -28,6 +28,7 @@ class Settle(msgspec.Struct, frozen=True):
     """The job has ended."""
 
     state: State
+    dup_risk: bool = False  #: it may have taken effect all the same
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -95,13 +96,15 @@ def decide(  # noqa: PLR0911 - one return per row of the table
     *,
     charged: int,
     can_look_up: bool,
+    duplicate: bool = False,
     retry_after_s: float | None,
     dice: float,
 ) -> Decision:
     """What to do about a reply.
 
     `charged`: the attempts that count against `--retries`, this one included. `can_look_up`: whether the
-    gateway may be asked for this job's instance. `dice`: a random number from 0 to 1.
+    gateway may be asked for instances. `duplicate`: whether another row has the same instance ID, so that no
+    look-up can tell them apart. `dice`: a random number from 0 to 1.
     """
     others: Others = (Pause(retry_after_s, cut=verdict.kind is Kind.THROTTLED),) if verdict.pause else ()
     if verdict.scope is Scope.EVERYONE:
@@ -116,10 +119,10 @@ def decide(  # noqa: PLR0911 - one return per row of the table
         case Kind.TRANSIENT | Kind.UNREACHABLE:
             return _again(settings, charged, Retry(backoff(charged, dice)), others)
         case Kind.INTERNAL if settings.on_62109 is On62109.FAIL:
-            return Decision(Settle(State.FAILED), others + _after_failure(settings))
-        case Kind.INTERNAL if settings.on_62109 is On62109.RETRY or not can_look_up:
+            return Decision(Settle(State.FAILED, dup_risk=True), others + _after_failure(settings))
+        case Kind.INTERNAL if settings.on_62109 is On62109.RETRY or not (can_look_up or duplicate):
             return _again(settings, charged, Retry(backoff(charged, dice), dup_risk=True), others)
-        case Kind.INTERNAL | Kind.REPEATED | Kind.DOUBTFUL if can_look_up:
+        case Kind.INTERNAL | Kind.REPEATED | Kind.DOUBTFUL if can_look_up and not duplicate:
             resend_after_s = REPEAT_DELAY_S if verdict.kind is Kind.REPEATED else 0.0
             after_s = backoff(charged, dice) if verdict.answered else 0.0
             return Decision(Reconcile(after_s, resend_after_s), others)
@@ -140,7 +143,7 @@ def decide_undecided(settings: Settings) -> Decision:
 def _again(settings: Settings, charged: int, retry: Retry, others: Others) -> Decision:
     if charged <= settings.retries:
         return Decision(retry, others)
-    return Decision(Settle(State.FAILED), others + _after_failure(settings))
+    return Decision(Settle(State.FAILED, dup_risk=retry.dup_risk), others + _after_failure(settings))
 
 
 def _refused(verdict: Verdict, settings: Settings, others: Others) -> Decision:

@@ -84,6 +84,9 @@ class Run:
         )
         self.limiter = Limiter(settings.rates, self.clock)
         self.lanes = Lanes(self._recall.case)
+        self._tainted = (
+            journal.flows_with(State.UNKNOWN) if settings.on_unknown is OnUnknown.CONTINUE else set()
+        )
         self._stop: Stop | None = None
         self._over = anyio.Event()
         self._leave = anyio.Event()
@@ -114,12 +117,16 @@ class Run:
         self._scribe = Scribe(self._journal, self._committed, threaded=self._threaded)
         self._build()
         self._remember_calls()
+        self._remember_success()
         if not self.tally.left:
             self._over.set()
         try:
             await self._work_through()
         except* BulkTriggerError as group:
             self.stop(_as_stop(group))
+        except* BaseException:
+            await self._finish()  # what is known is still recorded
+            raise
         return await self._finish()
 
     # --- the tasks
@@ -136,6 +143,7 @@ class Run:
             probed=self._probed,
             prepared=self._prepared,
             nudge=self._nudge,
+            stalled=self._stalled,
             recalled=self._recalled,
         )
         self._lookups = Lookups(self._gateway, self.clock, self.dispatcher.turn, self._overhear)
@@ -144,6 +152,7 @@ class Run:
             self._scribe,
             self.lanes,
             low=2 * self.settings.in_flight,
+            tainted=self._tainted,
             fed=self.dispatcher.bell,
         )
         self._judge = Judge(
@@ -160,7 +169,11 @@ class Run:
             stop_flow=self._stop_flow,
             notice=self._notice,
         )
-        self._herald = Herald(self._journal, self._scribe, self._observer) if self._observer else None
+        self._herald = (
+            Herald(self._journal, self._scribe, self._observer, self._observer_failed)
+            if self._observer
+            else None
+        )
 
     async def _work_through(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -186,7 +199,8 @@ class Run:
             if case.doubt is not None or case.attempts == 0:
                 self.tally.lookups_under_way += 1
                 try:
-                    reading = await self._lookups.read(case.job)
+                    sent_ms = case.first_sent_ms
+                    reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
                 finally:
                     self.tally.lookups_under_way -= 1
                 self._judge.reading(case, reading)
@@ -195,6 +209,8 @@ class Run:
             self._look_whether_over()
 
     async def _send(self, case: Case) -> None:
+        if self._scribe.broken:  # after this hand-over, but before the first byte: nothing may leave any more
+            return
         case.sent_ms = int(self.clock.wall() * 1000)
         case.first_sent_ms = case.first_sent_ms or case.sent_ms
         self.tally.sent(retry=case.attempts > 1)
@@ -213,6 +229,12 @@ class Run:
             (case.sent_ms or 0) / 1000,
             self.clock.monotonic(),
         )
+
+    def _remember_success(self) -> None:
+        """Take from an earlier session's success what instance IDs look like here."""
+        if success := self._journal.first_success():
+            job, instance_id, _ = success
+            self._lookups.calibration.learn_id(job, instance_id)
 
     def _look_whether_over(self) -> None:
         left = self.tally.left
@@ -234,6 +256,7 @@ class Run:
 
     def _committed(self, intents: Sequence[Intent], steps: Sequence[Step]) -> None:
         if self._scribe.broken:
+            self.dispatcher.withdraw()
             self.stop(Stop(JournalError.exit_code, str(self._scribe.broken)))
             return
         self.dispatcher.committed(intents)
@@ -248,6 +271,18 @@ class Run:
 
     def _recalled(self, case: Case) -> None:
         self._judge.recalled(case)
+        self._look_whether_over()
+
+    def _stalled(self) -> bool:
+        """Nothing is under way or about to be: believe the refusals, if that is what the lanes wait for."""
+        if not (self._feed.is_idle and self._judge.held):
+            return False
+        self._judge.release_held(self.clock.monotonic())
+        self._look_whether_over()
+        return True
+
+    def _observer_failed(self, error: Exception) -> None:
+        self.stop(Stop(7, f"the observer failed: {error!r}"))
 
     def _probed(self, reply: Reply) -> bool:
         answered = judge_probe(reply)
@@ -260,21 +295,22 @@ class Run:
         verdict = judge_token(reply)
         if verdict.good:
             return True
-        if verdict.scope is Scope.EVERYONE:
+        self._judge.overhear(NO_JOB, reply)
+        if verdict.scope is Scope.EVERYONE and not self._gateway.ready:
             self.stop(Stop(4, f"no access token: {verdict.code} {verdict.message}".strip()))
         self._judge.silence(reply)
         return False
 
     def _stop_flow(self, job: Job, reason: str) -> None:
-        self._tasks.start_soon(self._skip_rest, job.flow_id, reason)
+        self._tasks.start_soon(self._skip_rest, job, reason)
 
-    async def _skip_rest(self, flow_id: int, reason: str) -> None:
+    async def _skip_rest(self, job: Job, reason: str) -> None:
         at_ms = int(self.clock.wall() * 1000)
-        for step in self._recall.never_looked_up(flow_id, at_ms):
+        for step in self._recall.never_looked_up(job.flow_id, at_ms):
             self._scribe.record(step)
             self.tally.moved(State.RECONCILING, step.state)
         await self._scribe.flushed()
-        skipped = await self._scribe.ask(self._journal.skip_rest, flow_id, at_ms, "flow-stopped", reason)
+        skipped = await self._scribe.ask(self._journal.skip_rest, job, at_ms, "flow-stopped", reason)
         self.tally.moved(State.PENDING, State.SKIPPED, skipped)
         self._look_whether_over()
 
@@ -290,7 +326,7 @@ class Run:
             if halts
         }
         for halt in await self._scribe.ask(self._journal.halted_flows, states):
-            await self._skip_rest(halt.flow_id, halt.message)
+            await self._skip_rest(halt.job, halt.message)
 
     # --- the end
 
@@ -303,9 +339,6 @@ class Run:
         with anyio.move_on_after(self.settings.drain_s):
             while self.tally.in_flight and not self._leave.is_set():
                 await anyio.sleep(0.02)
-        self._judge.give_back_held()
-        with suppress(JournalError):
-            await self._scribe.flushed()
 
     async def _finish(self) -> Ending:
         """Write what there is to write, and close the journal. No cancellation reaches this."""
@@ -319,6 +352,9 @@ class Run:
         return ending
 
     async def _close(self) -> Ending:
+        with suppress(JournalError):
+            await self._take_back_refusals()
+            await self._scribe.flushed()
         took_s = self.clock.monotonic() - self.tally.started_at
         exit_code = self.exit_code()
         reason = self._stop.reason if self._stop and self.tally.left else ""
@@ -334,11 +370,26 @@ class Run:
         await ask(journal.note, "reason", reason)
         await ask(journal.note, "bottleneck", bottleneck)
         await ask(journal.note, "waits", {wait.value: round(s, 3) for wait, s in self.tally.waits.items()})
-        summary = await ask(write_outputs, self.directory, journal, self._outputs)
+        try:
+            summary = await ask(write_outputs, self.directory, journal, self._outputs)
+        except OSError as error:
+            reason = f"the results could not be written ({error}); make room, and `resume` writes them"
+            return Ending(JournalError.exit_code, reason, bottleneck, {})
         return Ending(exit_code, reason, bottleneck, summary)
+
+    async def _take_back_refusals(self) -> None:
+        failed = self._judge.give_back_held()
+        if failed:
+            await self._scribe.flushed()
+            taken_back = await self._scribe.ask(
+                self._journal.take_back, failed, int(self.clock.wall() * 1000)
+            )
+            self.tally.moved(State.FAILED, State.PENDING, taken_back)
 
     def exit_code(self) -> int:
         """The exit code that the rows, or else the reason to stop, call for (design section 4)."""
+        if self._scribe.broken:
+            return JournalError.exit_code
         if self.tally.left:
             return self._stop.exit_code if self._stop else 7
         return exit_code_of(self.tally.counts, self.tally.benign_skips)
@@ -349,6 +400,9 @@ class Run:
         longest_s = max((rate.per_s for rate in self.settings.rates), default=0.0)
         calls = self._journal.calls_since(int((now_s - longest_s) * 1000))
         self.limiter.remember((max(now_s - at_ms / 1000, 0.0), count) for at_ms, count in calls)
+        self.limiter.remember(
+            [(0.0, self._journal.counts()[State.SENDING])]
+        )  # may leave, or have left, just now
 
 
 def exit_code_of(counts: Mapping[State, int], benign_skips: int) -> int:

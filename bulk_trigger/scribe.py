@@ -60,12 +60,12 @@ class Scribe:
     def record(self, step: Step) -> None:
         """Add a step to the batch."""
         self._steps.append(step)
-        if not self._writing and self._flush_at is None:
-            self._flush_at = self._loop.call_later(LINGER_S, self._flush)
+        self._linger()
 
     def count_call(self, at_ms: int) -> None:
         """Add a call that is no trigger, for the windows of a later process."""
         self._calls.append(at_ms)
+        self._linger()
 
     def hurry(self) -> None:
         """Somebody waits for the batch: write it at the end of this turn of the loop."""
@@ -108,6 +108,10 @@ class Scribe:
                 self._thread.join()
 
     # --- inside: on the loop
+
+    def _linger(self) -> None:
+        if not self._writing and self._flush_at is None:
+            self._flush_at = self._loop.call_later(LINGER_S, self._flush)
 
     def _schedule(self) -> None:
         if self._flush_at is not None:

@@ -133,6 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def check_gateway(url: str) -> None:
     """Refuse an origin that credentials must not be sent to. Raises `SettingsError` with the cure."""
+    if "@" in url:  # before anything else: no message may repeat it
+        raise SettingsError(
+            "--gateway must not hold a user or password; use BULK_TRIGGER_APP_KEY and ..._APP_SECRET"
+        )
     parts = urlsplit(url)
     try:
         host, port = parts.hostname or "", parts.port
@@ -140,10 +144,6 @@ def check_gateway(url: str) -> None:
         raise SettingsError(f"--gateway {url!r}: the port is not a number from 0 to 65535") from None
     if parts.scheme not in {"https", "http"} or not host or port == 0:
         raise SettingsError(f"--gateway {url!r} is not an address; write https://apim-<domain>")
-    if parts.username is not None or parts.password is not None:
-        raise SettingsError(
-            "--gateway must not hold a user or password; use BULK_TRIGGER_APP_KEY and ..._APP_SECRET"
-        )
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise SettingsError(
             f"--gateway {url!r}: give the address only, without path or query: {parts.scheme}://{parts.netloc}"

@@ -46,12 +46,15 @@ class Tally:
         self.throttled = 0
         self.waits: Counter[Wait] = Counter()
         self.order_waits: Counter[int] = Counter()  # seconds by flow
-        self.longest: tuple[int, int] | None = None  #: the longest open lane: its flow and the rows it has left
+        self.longest: tuple[int, int] | None = (
+            None  #: the longest open lane: its flow and the rows it has left
+        )
         self.latency_s = 0.05  #: moving mean of the replies' latency
         self.waiting_for = ""  #: in words, for the view
         self.started_at = now
         self.ended = sum(self.counts[state] for state in ENDINGS)  #: rows that have ended
         self.ended_before = self.ended
+        self.skipped_here = 0  #: rows skipped since then: they say nothing about the pace
         self._recent: deque[tuple[float, int]] = deque([(now, 0)])
 
     @property
@@ -63,8 +66,9 @@ class Tally:
         """`rows` jobs went from one state to another."""
         self.counts[before] -= rows
         self.counts[after] += rows
-        if after in ENDINGS:
-            self.ended += rows
+        self.ended += rows * ((after in ENDINGS) - (before in ENDINGS))
+        if after is State.SKIPPED:
+            self.skipped_here += rows
 
     def sent(self, *, retry: bool) -> None:
         """A trigger call starts."""
@@ -95,7 +99,7 @@ class Tally:
 
     def eta_s(self, now: float) -> float | None:
         """Seconds until every row has ended, at the pace so far; None before there is one."""
-        done, took = self.ended - self.ended_before, now - self.started_at
+        done, took = self.ended - self.ended_before - self.skipped_here, now - self.started_at
         return self.left * took / done if done and took > 0 else None
 
     def bottleneck(self, took_s: float) -> str | None:

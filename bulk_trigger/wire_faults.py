@@ -1,4 +1,4 @@
-"""What an error means for the call that it ended: aiohttp's classes, in the words of `model.Fault`.
+"""What an error means for the call that it ended, in the words of `model.Fault`.
 
 Rule 1: an error that no table lists is taken for the worst: sent, and its end unknown.
 Rule 2: "not sent" is said only where no byte of the body was handed to the transport, so it errs on the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import errno
+import socket
 import ssl
 
 import aiohttp
@@ -43,6 +44,16 @@ _CONNECT_FAULTS: Mapping[int | None, Fault] = {
     errno.EADDRNOTAVAIL: Fault.RESOURCES,
 }
 
+#: What an error means that kept the direct wire from making a connection. The most specific class counts.
+_DIAL_FAULTS: Mapping[type[BaseException], Fault] = {
+    socket.gaierror: Fault.NAME,
+    UnicodeError: Fault.NAME,
+    ssl.SSLEOFError: Fault.UNREACHABLE,  # hung up in the middle: no verdict on its certificate
+    ssl.SSLError: Fault.TLS,
+    TimeoutError: Fault.CONNECT_TIMEOUT,
+    OSError: Fault.UNREACHABLE,
+}
+
 #: If the body was not touched at all, these become certainties.
 _UNSENT = {Fault.RESET: Fault.NOT_SENT, Fault.TIMEOUT: Fault.CONNECT_TIMEOUT}
 
@@ -66,9 +77,9 @@ def fault_of(error: BaseException, *, untouched: bool) -> tuple[Fault, str]:
     text = str(error) or type(error).__name__
     if isinstance(error, Unfit):
         return error.fault, text
-    fault = next((_FAULTS[kind] for kind in type(error).__mro__ if kind in _FAULTS), None)
+    fault = _listed(error, _FAULTS)
     if fault is None:
-        return Fault.RESET, f"unforeseen {type(error).__name__}: {text}"
+        return Fault.RESET, _unforeseen(error)
     if fault is Fault.UNREACHABLE and isinstance(error, OSError):
         return _CONNECT_FAULTS.get(error.errno, fault), text
     if fault is Fault.TLS and isinstance(error.__cause__, ssl.SSLEOFError):
@@ -77,3 +88,21 @@ def fault_of(error: BaseException, *, untouched: bool) -> tuple[Fault, str]:
             text,
         )  # hung up in the middle of the handshake: no verdict on its certificate
     return (_UNSENT.get(fault, fault) if untouched else fault), text
+
+
+def dial_fault(error: BaseException) -> tuple[Fault, str]:
+    """What an error means that came before the direct wire had a connection."""
+    fault = _listed(error, _DIAL_FAULTS)
+    if fault is None:
+        return Fault.RESET, _unforeseen(error)
+    if fault is Fault.UNREACHABLE and isinstance(error, OSError):
+        fault = _CONNECT_FAULTS.get(error.errno, fault)
+    return fault, str(error) or "no connection within its time"
+
+
+def _listed(error: BaseException, table: Mapping[type[BaseException], Fault]) -> Fault | None:
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+
+
+def _unforeseen(error: BaseException) -> str:
+    return f"unforeseen {type(error).__name__}: {str(error) or type(error).__name__}"

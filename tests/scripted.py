@@ -23,6 +23,8 @@ from bulk_trigger.settings import Settings
 TOKEN = "canary-token-3f9a"
 CREDENTIALS = Credentials("canary-key-51c2", "canary-secret-b7d0")
 JOB = Job(1, 3377, 1574385824000)
+WIRES = ("direct", "aiohttp")
+WIRE = "direct"  #: over which of them triggers go; tests for both put the other one here
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Server:
     port: int = 0
     scheme: str = "http"
     connections: int = 0
+    used: int = 0  #: connections that carried one of `requests`
     requests: list[Request] = field(default_factory=list)  #: but for those that ask for a token
     arrival: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -151,6 +154,7 @@ async def serving(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
+        used = False
         while not writer.is_closing():
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             request = Request(head, b"")
@@ -159,6 +163,8 @@ async def serving(
             if request.is_for_token:
                 await (token or always(token_reply()))(request, writer)
             else:
+                server.used += not used
+                used = True
                 server.requests.append(request)
                 server.arrival.set()
                 await script(request, writer)
@@ -176,7 +182,7 @@ def settings_for(origin: str, **changes: Any) -> Settings:
 async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGateway]:
     """A gateway that has its token. Options that are settings go there, the others to the gateway."""
     own = {name: options.pop(name) for name in ("clock", "proxy", "tls") if name in options}
-    gateway = HttpGateway(settings_for(server.origin, **options), CREDENTIALS, **own)
+    gateway = gateway_for(server.origin, options, own)
     try:
         await gateway.prepare()
         yield gateway
@@ -187,6 +193,28 @@ async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGatewa
 async def trigger_at(script: Script, **options: Any) -> tuple[Reply, Server]:
     async with serving(script) as server, gateway_to(server, **options) as gateway:
         return await gateway.trigger(JOB), server
+
+
+async def knock_at(origin: str, **options: Any) -> Reply:
+    """The reply to a trigger that is the first call of all: its token is put there by hand."""
+    own = {name: options.pop(name) for name in ("proxy", "tls") if name in options}
+    gateway = gateway_for(origin, options, own)
+    try:
+        give_token(gateway)
+        return await gateway.trigger(JOB)
+    finally:
+        await gateway.aclose()
+
+
+def gateway_for(origin: str, options: dict[str, Any], own: dict[str, Any]) -> HttpGateway:
+    gateway = HttpGateway(settings_for(origin, **options), CREDENTIALS, **own)
+    if WIRE == "aiohttp":
+        gateway._trigger = gateway._endpoint("POST", "/flows", {"action": "trigger", **gateway._ids})
+    return gateway
+
+
+def give_token(gateway: HttpGateway) -> None:
+    assert gateway._tokens.accept({"accessToken": TOKEN, "expire": 7200}, gateway._clock.monotonic())
 
 
 async def prepare_at(origin: str, **options: Any) -> Reply:

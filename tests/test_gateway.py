@@ -8,11 +8,13 @@ import json
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import scripted
 from scripted import (
     CREDENTIALS,
     JOB,
     SUCCESS,
     TOKEN,
+    WIRES,
     Request,
     always,
     gateway_to,
@@ -54,6 +56,13 @@ def target(request: Request) -> tuple[str, str, dict[str, str]]:
     method, address, _ = request.head.split("\r\n")[0].split()
     parts = urlsplit(address)
     return method, parts.path, dict(parse_qsl(parts.query))
+
+
+@pytest.fixture(autouse=True, params=WIRES)
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All of this file holds for both wires."""
+    monkeypatch.setattr(scripted, "WIRE", request.param)
+    return str(request.param)
 
 
 # --- what leaves

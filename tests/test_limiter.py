@@ -318,6 +318,20 @@ async def test_a_reserved_call_counts_from_its_start() -> None:
     assert now() >= 110.0
 
 
+async def test_starts_that_share_an_entry_leave_the_window_with_the_youngest() -> None:
+    """P15: the window remembers starts in grains, and errs on the safe side."""
+    rate, starts = Rate(2, MINUTE), []
+    limiter = limiter_of(rate)
+    for _ in range(10):
+        granted = await limiter.admit(1)
+        limiter.started(granted)
+        starts += [now()] * granted
+        await asyncio.sleep(0.004)
+
+    assert worst_excess(starts, rate) == 0
+    assert starts[2] >= starts[1] + MINUTE
+
+
 async def test_many_starts_take_little_memory() -> None:
     """P26: a window of a day does not remember every start of it."""
     limiter = limiter_of(Rate(10_000_000, DAY / 4))

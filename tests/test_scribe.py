@@ -18,7 +18,7 @@ import pytest
 from bulk_trigger.errors import JournalError
 from bulk_trigger.journal import Journal
 from bulk_trigger.model import Intent, State, Step
-from bulk_trigger.scribe import Scribe
+from bulk_trigger.scribe import LINGER_S, Scribe
 from bulk_trigger.settings import Durability
 
 THREADED = pytest.mark.parametrize("threaded", [True, False], ids=["threaded", "inline"])
@@ -52,10 +52,10 @@ async def a_book(directory: Path, rows: int, *, threaded: bool) -> AsyncIterator
             await book.scribe.aclose()
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], every_s: float = 0.001) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(every_s)
 
 
 @THREADED
@@ -149,6 +149,24 @@ async def test_what_collects_during_a_write_is_the_next_batch(tmp_path: Path, th
         await until(lambda: len(book.intents) == 100)
 
         assert [len(intents) for intents, _ in book.told] == [1, 99]
+
+
+@pytest.mark.asyncio(loop_factories=["virtual"])
+async def test_who_waits_for_a_batch_does_not_wait_for_others_to_join_it(tmp_path: Path) -> None:
+    """A batch lingers only while nobody hurries, also when it collected during a write."""
+    loop = asyncio.get_running_loop()
+    async with a_book(tmp_path, 3, threaded=False) as book:
+        book.scribe.intend(intent(1))
+        book.scribe.hurry()
+        await asyncio.sleep(0)
+        book.scribe.intend(intent(2))
+        book.scribe.hurry()
+        await until(lambda: book.intents == [1, 2], every_s=0.0)
+        assert loop.time() < LINGER_S / 2
+
+        book.scribe.record(success(1))
+        await until(lambda: bool(book.told[-1][1]), every_s=0.0)
+        assert LINGER_S <= loop.time() < 2 * LINGER_S
 
 
 @THREADED

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..header import Input
-    from ..model import BadRow, Intent, Row
+    from ..model import BadRow, Intent, Job, Row
     from ..settings import Settings
 
 _CHUNK = 5_000
@@ -107,16 +107,19 @@ class Journal(Reading):
             append(connection, "intents", self._intent_records(intents, first + len(steps), undo))
             append(connection, "calls", [(at_ms,) for at_ms in calls])
 
-    def skip_rest(self, flow_id: int, at_ms: int, code: str, message: str, keep: Collection[int] = ()) -> int:
-        """End all rows of a flow that have not ended, but those in `keep`, as skipped; returns how many."""
-        skipped, last = 0, None
-        while chunk := list(islice(self._flows.lane(flow_id, last), _CHUNK)):
+    def skip_rest(self, last: Job, at_ms: int, code: str, message: str) -> int:
+        """End all rows of a lane behind the job `last` that have not ended as skipped; returns how many."""
+        skipped = 0
+        while chunk := list(islice(self._flows.lane(last.flow_id, last), _CHUNK)):
             last = chunk[-1]
-            rows = [job.row for job in chunk if job.row not in keep]
             self.write(
-                (), [Step(row=r, state=State.SKIPPED, at_ms=at_ms, code=code, message=message) for r in rows]
+                (),
+                [
+                    Step(row=job.row, state=State.SKIPPED, at_ms=at_ms, code=code, message=message)
+                    for job in chunk
+                ],
             )
-            skipped += len(rows)
+            skipped += len(chunk)
         return skipped
 
     def reopen(self, states: Collection[State], at_ms: int) -> int:
@@ -126,10 +129,17 @@ class Journal(Reading):
         """
         if not set(states) <= RERUN.keys():
             raise RunRefused(f"only rows that are {', '.join(RERUN)} can be run again")
+        return self._reopen(states, at_ms, lambda _, code: code not in DONE_ALREADY)
+
+    def take_back(self, rows: Collection[int], at_ms: int) -> int:
+        """Take back failures that turned out to be ours, not the rows'; returns how many rows that are."""
+        return self._reopen([State.FAILED], at_ms, lambda row, _: row in rows)
+
+    def _reopen(self, states: Collection[State], at_ms: int, wanted: Callable[[int, str], bool]) -> int:
         reopened, after = 0, 0
         while chunk := list(islice(self._endings(states, after), _CHUNK)):
             after = chunk[-1][0]
-            endings = [(seq, row) for seq, row, code in chunk if code not in DONE_ALREADY]
+            endings = [(seq, row) for seq, row, code in chunk if wanted(row, code)]
             with self._transaction(len(endings)) as (connection, undo, first):
                 steps = [
                     Step(

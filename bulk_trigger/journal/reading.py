@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..header import decode_header
-from ..model import State
+from ..model import Job, State
 from .accounting import check
 from .counting import read_totals
 from .flows import Flows
@@ -20,7 +20,7 @@ from .standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from ..model import Intent, Job, Outcome, Step
+    from ..model import Intent, Outcome, Step
     from ..totals import Totals
     from .database import Database
     from .flows import Flow
@@ -37,10 +37,9 @@ _LAST = "SELECT max((SELECT ifnull(max(seq), 0) FROM steps), ifnull(max(seq), 0)
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """A row whose ending stops, or has begun to stop, the lane of its flow."""
+    """A job whose ending stops, or has begun to stop, the rest of its lane."""
 
-    flow_id: int
-    row: int
+    job: Job
     state: State
     code: str
     message: str
@@ -95,7 +94,7 @@ class Reading:
         return self._flows.following(after_rank, limit)
 
     def halted_flows(self, states: Collection[State]) -> list[Halt]:
-        """Give the flows with an ending in `states` and rows still to do, each with the first such ending.
+        """Give the flows with rows still to do behind an ending in `states`, each with the first such ending.
 
         A crash between an ending and the `skip_rest` that it calls for leaves such flows. Rows skipped
         because they exist already, or are duplicates, halt nothing.
@@ -103,8 +102,24 @@ class Reading:
         halts: dict[int, Halt] = {}
         for flow_id, row, state, code, message in self._database.read(_halts(states)):
             if flow_id not in halts and code not in DONE_ALREADY:
-                halts[flow_id] = Halt(flow_id, row, STATES[state], code, message)
-        return [halt for halt in halts.values() if any(self._flows.lane(halt.flow_id))]
+                job, _ = self._history.input_of(row)
+                halts[flow_id] = Halt(job, STATES[state], code, message)
+        return [halt for flow_id, halt in halts.items() if any(self._flows.lane(flow_id, halt.job))]
+
+    def flows_with(self, state: State) -> set[int]:
+        """Give the flows that have a row with this ending."""
+        query = f"SELECT DISTINCT flow_id FROM steps JOIN jobs USING (row) WHERE {FINAL} AND state IN ({codes_of([state])})"  # noqa: E501, S608 - our words
+        return {flow_id for (flow_id,) in self._database.read(query)}
+
+    def first_success(self) -> tuple[Job, str, int] | None:
+        """Give a job that succeeded by its reply, its instance ID, and when it was sent (epoch ms)."""
+        query = (
+            "SELECT row, instance_id, sent_ms FROM steps "  # noqa: S608 - our words
+            f"WHERE state IN ({codes_of([State.SUCCEEDED])}) AND via = 'reply' LIMIT 1"
+        )
+        for row, instance_id, sent_ms in self._database.read(query):
+            return self._history.input_of(row)[0], instance_id, sent_ms
+        return None
 
     # --- what is known
 
