@@ -16,7 +16,7 @@ import httptools
 from .answer import ENDED_EARLY, KEEPALIVE_S, MAX_BODY, MAX_HEADERS, TOO_LONG, shows_its_end
 from .model import Fault
 
-MAX_HEAD = 32 * 1024  #: bytes without any of a body: status line, headers, and what lies between chunks
+MAX_HEAD = 32 * 1024  #: bytes without any of a body: status lines, headers, and what lies between chunks
 
 _KEPT = {b"retry-after": "Retry-After", b"date": "Date", b"location": "Location"}
 _BODILESS = frozenset({204, 304})
@@ -57,6 +57,7 @@ class ReplyReader:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._clear()
+        self._spare = 0  # bytes since there was something of a body
         self.begin()
 
     def begin(self) -> None:
@@ -65,8 +66,7 @@ class ReplyReader:
         self.begun = False  #: whether a byte has come
         self.keep_s = 0.0  #: seconds for which the connection may be kept for another call
         self.fault, self.message = None, ""
-        self.status, self.headers = None, {}
-        self._spare = 0
+        self.status, self.headers, self._spare = None, {}, 0
 
     @property
     def body(self) -> bytes:
@@ -101,7 +101,7 @@ class ReplyReader:
     # --- called by the parser, within `feed`
 
     def on_message_begin(self) -> None:
-        """Another message: after one with a status of 1xx it is ours, after our reply it is nobody's."""
+        """Another message: after our reply it is nobody's; before it, all others were of status 1xx."""
         if self.whole:
             self.keep_s = 0.0
         else:
@@ -173,7 +173,7 @@ class ReplyReader:
         self.status = None
         self.headers = {}
         self._in_head = True
-        self._headers_seen = self._head_size = self._size = self._spare = 0
+        self._headers_seen = self._head_size = self._size = 0
         self._announced = None
         self._chunked = False
         self._encoding = ""  # the one that was not asked for

@@ -326,7 +326,7 @@ class Lookups:
                 self._overhear(job, reply)
                 instances = instances_in(reply)
                 if instances is None:
-                    if page == 0 and judge_lookup(reply) is Lookup.UNDECIDED:
+                    if page == 0 and _is_no_page(reply):
                         continue  # where pages count from 1, page 0 may be refused
                     return _refused(reply)
                 for instance in instances:
@@ -346,6 +346,10 @@ class Lookups:
         if not instance.instance_id.startswith(f"{job.flow_id}-") or first_sent_s is None:
             return False
         return self.calibration.is_ours(instance, job, first_sent_s, self._clock.wall()) is not False
+
+
+def _is_no_page(reply: Reply) -> bool:
+    return judge_lookup(reply) is Lookup.UNDECIDED or (reply.fault is None and reply.status in {400, 422})
 
 
 def _refused(reply: Reply) -> Reading:

@@ -180,9 +180,8 @@ def settings_for(origin: str, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGateway]:
-    """A gateway that has its token. Options that are settings go there, the others to the gateway."""
-    own = {name: options.pop(name) for name in ("clock", "proxy", "tls") if name in options}
-    gateway = gateway_for(server.origin, options, own)
+    """A gateway that has its token; options as for `gateway_for`."""
+    gateway = gateway_for(server.origin, **options)
     try:
         await gateway.prepare()
         yield gateway
@@ -197,8 +196,7 @@ async def trigger_at(script: Script, **options: Any) -> tuple[Reply, Server]:
 
 async def knock_at(origin: str, **options: Any) -> Reply:
     """The reply to a trigger that is the first call of all: its token is put there by hand."""
-    own = {name: options.pop(name) for name in ("proxy", "tls") if name in options}
-    gateway = gateway_for(origin, options, own)
+    gateway = gateway_for(origin, **options)
     try:
         give_token(gateway)
         return await gateway.trigger(JOB)
@@ -206,7 +204,9 @@ async def knock_at(origin: str, **options: Any) -> Reply:
         await gateway.aclose()
 
 
-def gateway_for(origin: str, options: dict[str, Any], own: dict[str, Any]) -> HttpGateway:
+def gateway_for(origin: str, **options: Any) -> HttpGateway:
+    """A gateway without a token. Options that are settings go there, the others to the gateway."""
+    own = {name: options.pop(name) for name in ("clock", "proxy", "tls") if name in options}
     gateway = HttpGateway(settings_for(origin, **options), CREDENTIALS, **own)
     if WIRE == "aiohttp":
         gateway._trigger = gateway._endpoint("POST", "/flows", {"action": "trigger", **gateway._ids})
@@ -218,8 +218,7 @@ def give_token(gateway: HttpGateway) -> None:
 
 
 async def prepare_at(origin: str, **options: Any) -> Reply:
-    own = {name: options.pop(name) for name in ("proxy", "tls") if name in options}
-    gateway = HttpGateway(settings_for(origin, **options), CREDENTIALS, **own)
+    gateway = gateway_for(origin, **options)
     try:
         return await gateway.prepare()
     finally:

@@ -166,22 +166,23 @@ def test_calls_are_counted_per_second_and_never_too_early(journal: Journal) -> N
 
 
 def test_the_rest_of_a_stopped_flow_ends_as_skipped(journal: Journal) -> None:
-    """P1."""
-    journal.write([intent(1)], [])
-    journal.write([], [step(1, State.FAILED, code="62104")])
-    journal.write([intent(3)], [])
+    """P1: what is behind the row that stopped the flow, not what is before it."""
+    lane = journal.look_ahead([(7, None)], 9)[0]
+    journal.write([intent(lane[1].row)], [])
+    journal.write([], [step(lane[1].row, State.FAILED, code="62104")])
 
-    assert journal.skip_rest(7, T0, "62104", "the flow has no task", keep={3}) == 2
-    assert journal.look_ahead([(7, None)], 9)[0] == [Job(3, 7, T0 + 3 * MINUTE)]
-    assert journal.counts()[State.SKIPPED] == 2
+    assert journal.skip_rest(lane[1], T0, "62104", "the flow has no task") == len(lane) - 2
+    assert journal.look_ahead([(7, None)], 9)[0] == [lane[0]]
+    assert journal.counts()[State.SKIPPED] == len(lane) - 2
 
 
 def test_a_row_on_the_wire_is_never_skipped(journal: Journal) -> None:
     """P4: `skipped` means that we did not send it."""
-    journal.write([intent(1)], [])
+    first, second, *_ = journal.look_ahead([(7, None)], 9)[0]
+    journal.write([intent(second.row)], [])
 
-    with pytest.raises(IllegalMove, match="row 1 is sending"):
-        journal.skip_rest(7, T0, "62104", "")
+    with pytest.raises(IllegalMove, match=f"row {second.row} is sending"):
+        journal.skip_rest(first, T0, "62104", "")
     assert journal.counts()[State.SKIPPED] == 0
 
 
@@ -193,7 +194,9 @@ def test_a_flow_that_a_crash_left_half_stopped_is_found(journal: Journal, tmp_pa
 
     resumed = reopen(journal, tmp_path)
 
-    assert resumed.halted_flows({State.UNKNOWN, State.SKIPPED}) == [Halt(7, 1, State.UNKNOWN, "timeout", "")]
+    assert resumed.halted_flows({State.UNKNOWN, State.SKIPPED}) == [
+        Halt(Job(1, 7, T0 + MINUTE), State.UNKNOWN, "timeout", "")
+    ]
     assert resumed.halted_flows({State.FAILED}) == []
     resumed.close()
 

@@ -14,7 +14,7 @@ import pytest
 
 from bulk_trigger.errors import IllegalMove
 from bulk_trigger.journal import Journal
-from bulk_trigger.model import ENDINGS, NEXT, RERUN, Intent, Row, State, Step
+from bulk_trigger.model import ENDINGS, Intent, Job, NEXT, RERUN, Row, State, Step
 from bulk_trigger.settings import Duplicates, Durability, Order
 
 
@@ -77,12 +77,16 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def skip_rest(self, data: st.DataObject) -> None:
-        flow = self.rows[self._pick(data)].flow_id
-        rest = [row for row in self._lane(flow) if self.states[row] not in ENDINGS]
-        keep = {row for row in rest if State.SKIPPED not in NEXT[self.states[row]]}
-        at_ms = self._tick()
-        assert self.journal.skip_rest(flow, at_ms, "62104", "no task", keep) == len(rest) - len(keep)
-        for row in set(rest) - keep:
+        last = self.rows[self._pick(data)]
+        lane = self._lane(last.flow_id)
+        rest = [row for row in lane[lane.index(last.row) + 1 :] if self.states[row] not in ENDINGS]
+        at_ms, job = self._tick(), Job(last.row, last.flow_id, last.trigger_time_ms)
+        if any(State.SKIPPED not in NEXT[self.states[row]] for row in rest):
+            with pytest.raises(IllegalMove):
+                self.journal.skip_rest(job, at_ms, "62104", "no task")
+            return
+        assert self.journal.skip_rest(job, at_ms, "62104", "no task") == len(rest)
+        for row in rest:
             self.states[row] = State.SKIPPED
             self.events[row].append(
                 Step(row=row, state=State.SKIPPED, at_ms=at_ms, code="62104", message="no task")

@@ -429,9 +429,12 @@ class Asked:
         self.overheard += 1
 
 
-async def read(remote: Remote) -> Reading:
+async def read(
+    remote: Remote, first_sent_s: float | None = SENT_S, id_shift_s: float | None = None
+) -> Reading:
     asked = Asked(remote)
-    reading = await asked.lookups.read(JOB)
+    asked.calibration.id_shift_s = id_shift_s
+    reading = await asked.lookups.read(JOB, first_sent_s)
 
     assert asked.turns == asked.overheard == len(remote.gets) + len(remote.queries)
     assert (reading.found is not None) + reading.absent + bool(reading.not_permitted) + bool(
@@ -440,7 +443,10 @@ async def read(remote: Remote) -> Reading:
     return reading
 
 
-OTHERS = [entry("33770-20191122012300"), entry("13377-20191122012300"), entry("3377-20191122012400")]
+OTHERS = [
+    entry(f"{flow}-2019112201{minute}00", startTime=shown(SENT_S - 86400))
+    for flow, minute in ((33770, 23), (13377, 23), (3377, 24))
+]
 MISSING = [ok(None), ok([]), ok({}), refused(62102), refused(99404, 404), refused(None, 404), refused(99500)]
 
 
@@ -457,7 +463,7 @@ async def test_get_finds_an_instance_by_its_predicted_id() -> None:
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("kind", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("base", "page_0"), [(0, None), (1, None), (1, refused(62102)), (1, refused(None, 400))]
+    ("base", "page_0"), [(0, None), (1, None), (1, refused(62102)), (1, refused(99400, 400))]
 )
 @pytest.mark.parametrize("before", [0, 1, 3])
 async def test_the_list_finds_it_on_any_page_and_under_any_type(
@@ -567,6 +573,45 @@ async def test_a_gateway_that_is_down_says_nothing() -> None:
     assert (await read(Remote(get=DOWN, page=lambda *_: DOWN))).unsure == "timeout"
 
 
+@pytest.mark.parametrize("id_shift_s", [None, 0.0, 28800.0])
+@pytest.mark.parametrize("strange_id", ["3377-20191122092300", "3377-20191122012344", "3377-7"])
+@pytest.mark.parametrize("start_s", [5.0, 0.0, None])
+async def test_before_ids_are_understood_a_strange_instance_may_be_ours(
+    id_shift_s: float | None, strange_id: str, start_s: float | None
+) -> None:
+    """P6: the request may have come through, under an ID that we did not predict: so it is not absent."""
+    sent_s = LoopClock().wall()
+    start = {} if start_s is None else {"startTime": shown(sent_s + start_s)}
+
+    reading = await read(Remote([entry(strange_id, **start)]), sent_s, id_shift_s)
+
+    if id_shift_s is None:
+        assert strange_id in reading.unsure
+    else:
+        assert bool(reading.found) is (Calibration.instance_id(_shifted(id_shift_s), JOB) == strange_id)
+        assert not reading.unsure
+
+
+def _shifted(id_shift_s: float) -> Calibration:
+    calibration = Calibration()
+    calibration.id_shift_s = id_shift_s
+    return calibration
+
+
+@pytest.mark.parametrize(
+    "strange_id", ["3377-20191122092300", "13377-20191122012300", "33770-20191122012300"]
+)
+async def test_an_instance_that_cannot_be_ours_hides_nothing(strange_id: str) -> None:
+    """P7: of another flow, from before our first send, or before there was one."""
+    sent_s = LoopClock().wall()
+    older = entry(strange_id, startTime=shown(sent_s - 3600))
+    newer = entry(strange_id, startTime=shown(sent_s))
+
+    assert (await read(Remote([older]), sent_s)).absent
+    assert (await read(Remote([newer]), None)).absent
+    assert (await read(Remote([newer]), sent_s)).absent is not strange_id.startswith("3377-")
+
+
 # --- calibration
 
 
@@ -593,15 +638,15 @@ async def test_once_calibrated_get_alone_is_the_look_up() -> None:
     asked = Asked(remote)
     await asked.lookups.calibrate(JOB, ID, 0.0, 0.0)
 
-    assert (await asked.lookups.read(JOB)).found
+    assert (await asked.lookups.read(JOB, SENT_S)).found
     remote.instances.clear()
-    assert (await asked.lookups.read(JOB)).absent
+    assert (await asked.lookups.read(JOB, SENT_S)).absent
     assert remote.queries == []
     remote.missing = DOWN
-    assert (await asked.lookups.read(JOB)).unsure
+    assert (await asked.lookups.read(JOB, SENT_S)).unsure
     assert remote.queries == []
     remote.missing = ok(None)  # another form: the list has the word
-    assert (await asked.lookups.read(JOB)).absent
+    assert (await asked.lookups.read(JOB, SENT_S)).absent
     assert remote.queries
 
 

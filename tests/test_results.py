@@ -20,7 +20,7 @@ from bulk_trigger.cells import clean, code_cell, iso_time
 from bulk_trigger.errors import SettingsError
 from bulk_trigger.files import WholeFile, check_target, write_progress
 from bulk_trigger.journal import Journal
-from bulk_trigger.model import BadRow, Outcome, Row, State
+from bulk_trigger.model import BadRow, Job, Outcome, Row, State
 from bulk_trigger.results import COLUMNS, result_lines, write_results
 from bulk_trigger.settings import Durability
 from bulk_trigger.summary import summarise, write_summary
@@ -52,7 +52,7 @@ def finished(directory: Path, **changes: object) -> Journal:
             step(4, State.UNKNOWN, code="timeout", message="no reply", sent_ms=T0),
         ],
     )
-    journal.skip_rest(8, T0, "62104", "the flow has no task")
+    journal.skip_rest(Job(0, 8, 0), T0, "62104", "the flow has no task")
     return journal
 
 

@@ -59,11 +59,11 @@ def expected_fate(
 ) -> object:
     """The same table in the words of `promises.md` 5 and the design's decisions 1, 2 and 8; dice 0.5."""
     again = Retry(0.5) if is_left else Settle(State.FAILED)
-    risky = Retry(0.5, dup_risk=True) if is_left else Settle(State.FAILED)
+    risky = Retry(0.5, dup_risk=True) if is_left else Settle(State.FAILED, dup_risk=True)
     look_up = Reconcile(0.5 if answered else 0.0)
     if kind is Kind.INTERNAL:
         if on_62109 is On62109.FAIL:
-            return Settle(State.FAILED)
+            return Settle(State.FAILED, dup_risk=True)
         return look_up if on_62109 is On62109.RECONCILE and can_look_up else risky
     return {
         Kind.ACCEPTED: Settle(State.SUCCEEDED),

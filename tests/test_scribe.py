@@ -161,11 +161,11 @@ async def test_who_waits_for_a_batch_does_not_wait_for_others_to_join_it(tmp_pat
         await asyncio.sleep(0)
         book.scribe.intend(intent(2))
         book.scribe.hurry()
-        await until(lambda: book.intents == [1, 2], every_s=0.0)
+        await until(lambda: book.intents == [1, 2], every_s=1e-4)
         assert loop.time() < LINGER_S / 2
 
         book.scribe.record(success(1))
-        await until(lambda: bool(book.told[-1][1]), every_s=0.0)
+        await until(lambda: bool(book.told[-1][1]), every_s=1e-4)
         assert LINGER_S <= loop.time() < 2 * LINGER_S
 
 

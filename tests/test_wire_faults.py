@@ -176,7 +176,7 @@ async def test_running_out_of_descriptors_is_told_apart() -> None:
     """F13."""
     async with serving(always(SUCCESS)) as server:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        gateway = gateway_for(server.origin, {}, {})
+        gateway = gateway_for(server.origin)
         give_token(gateway)
         gc.collect()
         with socket.socket() as last:
@@ -285,8 +285,8 @@ def test_a_connection_that_died_unnoticed_is_told_by_what_was_handed_over(
 ) -> None:
     """P6: F17. The kernel knows that the peer is gone, the loop does not yet.
 
-    The direct wire asks the kernel, and the call goes out once, on another connection. With aiohttp it depends
-    on the loop.
+    The direct wire asks the kernel, and the call goes out once, on another connection. With aiohttp it
+    depends on the loop.
     """
     seen, hang_up, gone = [], threading.Event(), threading.Event()
 
@@ -306,7 +306,7 @@ def test_a_connection_that_died_unnoticed_is_told_by_what_was_handed_over(
                 connection.sendall(SUCCESS)
 
     async def scenario(port: int) -> tuple[Reply, Reply]:
-        gateway = gateway_for(f"http://127.0.0.1:{port}", {}, {})
+        gateway = gateway_for(f"http://127.0.0.1:{port}")
         give_token(gateway)
         first = await gateway.trigger(JOB)
         hang_up.set()
@@ -347,7 +347,7 @@ async def test_a_body_that_was_never_handed_over_is_not_sent() -> None:
 
 
 async def test_a_reply_cut_after_any_byte_is_no_reply(wire: str) -> None:
-    """P30: F23. Every k. Without a byte the connection is lost; where headers are cut, the wires differ in the word."""
+    """P30: F23. Every k. Where headers are cut, the wires differ in the word, not in what it proves."""
     headers = SUCCESS.index(b"\r\n\r\n") + 4
     sent = -1
 
