@@ -111,7 +111,6 @@ class DirectWire:
     async def aclose(self) -> None:
         """Close all connections; calls under way end as lost."""
         self._closed = True
-        self._dialer.close()
         if self._timer is not None:
             self._timer.cancel()
         connections = list(self._open)

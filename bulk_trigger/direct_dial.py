@@ -44,12 +44,6 @@ class Dialer:
             )
         return connection
 
-    def close(self) -> None:
-        """Forget a look-up that is still under way."""
-        if self._lookup is not None:
-            self._lookup.cancel()
-            self._lookup = None
-
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
         addresses = await self._addresses(loop)
         try:

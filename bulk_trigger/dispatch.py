@@ -198,7 +198,7 @@ class Dispatcher:
     async def _start(self, wanted: int) -> None:
         before = self._clock.monotonic()
         self._look_at_longest(before)
-        paused = self._limiter.paused_for() > 0
+        paused = self._limiter.paused_for() > 0 or self._limiter.is_cut
         self._tally.waiting_for = Wait.PAUSE.value if paused else Wait.RATE.value
         granted = await self._limiter.admit(wanted)
         now = self._clock.monotonic()

@@ -15,6 +15,7 @@ from .model import Kind, Verdict
 
 _SPAN_S = 10.0  #: what "lately" means
 _BIN_S = 0.5
+LATENCIES = 3.0
 
 
 class Breaker:
@@ -22,6 +23,7 @@ class Breaker:
 
     sends = 10  #: so many sends ...
     flows = 2  #: ... over so many flows without a good reply open it
+    least_s = 1.0  #: ... that went on for so long, or for three times a reply's latency
     streak = 3  #: unreachable, or nonsense, so often in a row
     anomalies = 2  #: instance IDs that make no sense
 
@@ -31,8 +33,14 @@ class Breaker:
         self._nonsense = 0
         self._anomalies = 0
 
-    def observe(self, verdict: Verdict, flow_id: int, now: float, *, lanes_left: int) -> str | None:
-        """Take note of a reply to a send; returns why everything should pause, or None."""
+    def observe(
+        self, verdict: Verdict, flow_id: int, now: float, *, lanes_left: int, latency_s: float
+    ) -> str | None:
+        """Take note of a reply to a send; returns why everything should pause, or None.
+
+        `latency_s`: how long a reply takes. Where failures answer faster than successes, a burst begins with
+        nothing but failures; so they have to go on for a while before they mean anything.
+        """
         if verdict.good:
             self.clear()
             return None
@@ -44,14 +52,14 @@ class Breaker:
         self._bad.append((now, flow_id))
         while self._bad[0][0] < now - _SPAN_S:
             self._bad.popleft()
-        return self._why(verdict, lanes_left)
+        return self._why(verdict, now, lanes_left, latency_s)
 
     def clear(self) -> None:
         """Forget what went wrong."""
         self._bad.clear()
         self._unreachable = self._nonsense = self._anomalies = 0
 
-    def _why(self, verdict: Verdict, lanes_left: int) -> str | None:
+    def _why(self, verdict: Verdict, now: float, lanes_left: int, latency_s: float) -> str | None:
         if self._unreachable >= self.streak:
             return f"the gateway cannot be reached ({verdict.code})"
         if self._nonsense >= self.streak:
@@ -61,6 +69,7 @@ class Breaker:
         if (
             lanes_left > 1
             and len(self._bad) >= self.sends
+            and now - self._bad[0][0] >= max(self.least_s, LATENCIES * latency_s)
             and len({flow for _, flow in self._bad}) >= self.flows
         ):
             return f"no good reply to the last {len(self._bad)} sends ({verdict.code})"

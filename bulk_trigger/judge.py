@@ -134,7 +134,13 @@ class Judge:
             self._good(now)
         elif self._patience.bad(now):
             self._stop(Stop(4, f"no good reply for {self._settings.patience_s:g} s ({verdict.code})"))
-        why = self._breaker.observe(verdict, case.job.flow_id, now, lanes_left=len(self._lanes))
+        why = self._breaker.observe(
+            verdict,
+            case.job.flow_id,
+            now,
+            lanes_left=len(self._lanes),
+            latency_s=self._tally.latency_s,
+        )
         if case.trial:
             self._dispatcher.trial_ended()
         if why:
@@ -218,6 +224,9 @@ class Judge:
             self._cannot_look_up(case, doubt, reading.not_permitted)
             return
         conclusion = conclude(doubt, reading, self.waits, now, ours=self._is_ours(case, reading))
+        if case.anomaly and (reading.absent or reading.stranger):
+            # It was accepted under an ID that makes no sense: where the predicted one is missing, it is not.
+            conclusion = Undecided("accepted under an instance ID that does not belong to it")
         match conclusion:
             case Found(instance_id):
                 case.doubt = None
@@ -236,12 +245,6 @@ class Judge:
                     case, State.RECONCILING, None, doubt.verdict.code, reading.unsure or "not found yet"
                 )
                 self._dispatcher.doubt(case, at)
-            case Absent() if case.anomaly:
-                case.doubt = None
-                reason = "accepted under an instance ID that does not belong to it"
-                self._apply(
-                    case, decide_undecided(self._settings), Evidence.UNKNOWN, doubt.verdict.code, reason, now
-                )
             case Absent():
                 resend_after_s = max(doubt.resend_at - now, 0.0)
                 decision = decide_absent(self._settings, charged=case.charged, resend_after_s=resend_after_s)

@@ -39,6 +39,7 @@ _SHORTEST_SLEEP_S = 0.001
 _CUT = 0.8  #: of the rate that is left after a cut
 _RECOVERY = 0.02  #: of the ceiling that comes back per second
 _LEAST = 0.5  #: calls per second that no cut goes below
+_MEANT = 1.0  #: a rate of less, measured at the start, says nothing about what the gateway can take
 
 
 class _Entry:
@@ -134,7 +135,9 @@ class Limiter:
         """Take the rate back after a 429; `measured` is the rate reached so far, in calls per second."""
         now = self._clock.monotonic()
         if self._ceiling == inf:
-            self._ceiling = max(measured, _LEAST)
+            if measured < _MEANT:
+                return
+            self._ceiling = measured
         self._per_second = max(min(self.per_second(now), self._ceiling) * _CUT, min(_LEAST, self._ceiling))
         self._cut_at = now
 
@@ -147,6 +150,11 @@ class Limiter:
                     window.add(now - age, count)
 
     # --- what the view asks
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether less is allowed now than the user allows, because of a 429."""
+        return self.per_second(self._clock.monotonic()) < self._ceiling
 
     @property
     def asked(self) -> float:

@@ -75,12 +75,13 @@ Conclusion = Found | Absent | ReadAgain | Undecided
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What one read of the gateway's instances gave: exactly one of the four."""
+    """What one read of the gateway's instances gave: exactly one of the first four."""
 
     found: Instance | None = None
     absent: bool = False
     not_permitted: str = ""
     unsure: str = ""  #: partial, refused for now, or nonsense: why
+    stranger: str = ""  #: an instance that may be ours, under an ID that we do not understand
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ def conclude(doubt: Doubt, reading: Reading, waits: Waits, now: float, *, ours: 
     if not reading.absent:
         doubt.failed_reads += 1
         if now - doubt.since > waits.patience_s:
-            return Undecided(f"the look-up did not answer: {reading.unsure}")
+            return Undecided(f"no look-up could tell: {reading.unsure}")
         return ReadAgain(now + min(REREAD_S * 2.0 ** (doubt.failed_reads - 1), REREAD_MAX_S))
     doubt.absent_at.append(now)
     return _absent(doubt, waits, now)
@@ -339,7 +340,7 @@ class Lookups:
             else:
                 return Reading(unsure="the list has no end")
         if stranger:
-            return Reading(unsure=f"there is {stranger}, and no success has shown yet what IDs look like")
+            return Reading(unsure=f"there is an instance {stranger} that may be it", stranger=stranger)
         return Reading(absent=True)
 
     def _may_be_ours(self, instance: Instance, job: Job, first_sent_s: float | None) -> bool:

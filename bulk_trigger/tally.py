@@ -139,7 +139,7 @@ _SENTENCES: Mapping[Wait, tuple[str, str]] = {
     Wait.RATE: ("the rate that you allowed", "a higher --rate would make it faster"),
     Wait.ORDER: ("the order of the flows", "a higher --rate would not help"),
     Wait.IN_FLIGHT: ("the in-flight cap", "a higher --in-flight would help, if the gateway can take it"),
-    Wait.PAUSE: ("pauses that the gateway asked for", "a lower --rate may be faster"),
+    Wait.PAUSE: ("pauses and a lower rate after 429 replies", "a lower --rate may be faster"),
     Wait.OUTAGE: ("waiting for the gateway to come back", "it was not reachable or gave no good reply"),
     Wait.BACKOFF: ("waiting before retries", "the gateway refused too many attempts"),
     Wait.DOUBT: ("rows in doubt that had to be looked up", "replies were lost or gave no certainty"),

@@ -18,9 +18,7 @@ class Verdict:
     def __init__(self, ledger: Path, jobs: Sequence[JobKey]) -> None:
         record = Ledger.read(ledger)
         self.effects = [(effect.flow_id, effect.trigger_time) for effect in record.effects]
-        self.ids = {
-            (effect.flow_id, effect.trigger_time): effect.instance_id for effect in record.effects
-        }
+        self.ids = {(effect.flow_id, effect.trigger_time): effect.instance_id for effect in record.effects}
         self.sends = [call for call in record.calls if call.api == "trigger"]
         self.calls = list(record.calls)
         self.jobs = list(jobs)

@@ -55,6 +55,7 @@ class Server:
     connections: int = 0
     used: int = 0  #: connections that carried one of `requests`
     requests: list[Request] = field(default_factory=list)  #: but for those that ask for a token
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)  #: one per connection
     arrival: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -154,6 +155,7 @@ async def serving(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
+        server.writers.append(writer)
         used = False
         while not writer.is_closing():
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

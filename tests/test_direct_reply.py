@@ -14,14 +14,9 @@ from bulk_trigger.direct_reply import MAX_HEAD, ReplyReader
 from bulk_trigger.model import Fault
 
 BODY = SUCCESS.partition(b"\r\n\r\n")[2]
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%b\r\n%x;x=y\r\n%b\r\n0\r\nX: y\r\n\r\n"
-    % (
-        BODY[:5],
-        len(BODY) - 5,
-        BODY[5:],
-    )
-)
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"5\r\n%b\r\n%x;x=y\r\n%b\r\n0\r\nX: y\r\n\r\n"
+CHUNKED = IN_CHUNKS + CHUNKS % (BODY[:5], len(BODY) - 5, BODY[5:])
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLocation: /x\r\n\r\n"
 UNTIL_THE_END = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
 HINTS = http(b"no", 429, "retry-AFTER: 7", "Date: today", "Location: https://x/", "Retry-After: 8")
@@ -186,13 +181,13 @@ def endless(start: bytes, more: bytes) -> Callable[[], int]:
         (endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), 6 * MAX_HEADERS + 100),
         (endless(b"HTTP/1.1 200 OK\r\n", b"X" * 500 + b": y\r\n"), MAX_HEAD + 1000),
         (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), MAX_HEAD + 100),
-        (endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 100), MAX_HEAD + 200),
+        (endless(IN_CHUNKS + b"1;", b"x" * 100), MAX_HEAD + 200),
         (
-            endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"x" * 100),
+            endless(IN_CHUNKS + b"0\r\nX: ", b"x" * 100),
             MAX_HEAD + 200,
         ),
         (
-            endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+            endless(IN_CHUNKS, b"1\r\nx\r\n"),
             6 * MAX_BODY + 100,
         ),
         (endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000), MAX_BODY + 60_100),
@@ -221,7 +216,7 @@ def test_no_bytes_are_dangerous(content: bytes, at: list[int]) -> None:
 def test_no_damage_to_a_reply_is_dangerous(reply: bytes, damages: list[tuple[int, int, bytes]]) -> None:
     """P30: whatever is whole has a body within the limit and a final status."""
     for at, length, instead in damages:
-        reply = reply[:at] + instead + reply[at + length :]  # noqa: PLW2901, RUF100 - each damage on top of the others
+        reply = reply[:at] + instead + reply[at + length :]
     fault, status, _, body, _ = told(reply)
 
     assert fault is not None or (

@@ -21,11 +21,13 @@ THROTTLED = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.THROTTLED, pause=Tr
 TOKEN = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.TOKEN)
 
 
-def opened_at(verdicts: list[Verdict], *, flows: int = 2, every_s: float = 0.1, lanes: int = 5) -> int | None:
+def opened_at(
+    verdicts: list[Verdict], *, flows: int = 2, every_s: float = 0.2, lanes: int = 5, latency_s: float = 0.02
+) -> int | None:
     """Which of these replies, counted from 1, opens a new breaker."""
     breaker = Breaker()
     for n, verdict in enumerate(verdicts, 1):
-        if breaker.observe(verdict, n % flows, n * every_s, lanes_left=lanes):
+        if breaker.observe(verdict, n % flows, n * every_s, lanes_left=lanes, latency_s=latency_s):
             return n
     return None
 
@@ -62,6 +64,11 @@ def test_the_breaker_looks_at_ten_seconds_only() -> None:
     assert opened_at([TIMEOUT] * 100, every_s=1.2) is None
 
 
+def test_a_burst_of_quick_failures_waits_for_the_successes_that_are_still_to_come() -> None:
+    assert opened_at([TIMEOUT] * 300, every_s=0.01) == 101
+    assert opened_at([TIMEOUT] * 300, every_s=0.02, latency_s=1.0) == 151
+
+
 def test_one_flow_alone_says_nothing_about_the_gateway() -> None:
     """P14: a stuck flow does not stop the others, and the last lane goes on with ordinary attempts."""
     assert opened_at([TIMEOUT] * 100, flows=1) is None
@@ -70,7 +77,7 @@ def test_one_flow_alone_says_nothing_about_the_gateway() -> None:
 
 def test_an_open_breaker_says_why() -> None:
     breaker = Breaker()
-    reasons = [breaker.observe(UNREACHABLE, 7, 0.0, lanes_left=1) for _ in range(3)]
+    reasons = [breaker.observe(UNREACHABLE, 7, 0.0, lanes_left=1, latency_s=0.02) for _ in range(3)]
 
     assert reasons == [None, None, "the gateway cannot be reached (connection-refused)"]
 

@@ -60,8 +60,18 @@ class Program:
         )
 
     async def run(self, jobs: Path) -> asyncio.subprocess.Process:
-        quick = ["--rate", "none", "--in-flight", str(IN_FLIGHT), "--reconcile-wait", "600ms", "--no-progress"]
-        return await self.start("run", str(jobs), "--run-dir", str(self.folder / "run"), *self._target, *quick)
+        quick = [
+            "--rate",
+            "none",
+            "--in-flight",
+            str(IN_FLIGHT),
+            "--reconcile-wait",
+            "600ms",
+            "--no-progress",
+        ]
+        return await self.start(
+            "run", str(jobs), "--run-dir", str(self.folder / "run"), *self._target, *quick
+        )
 
     async def resume(self) -> asyncio.subprocess.Process:
         return await self.start("resume", str(self.folder / "run"), "--no-progress")
@@ -76,7 +86,9 @@ async def until_effects(sandbox: Sandbox, count: int, process: asyncio.subproces
     return False
 
 
-async def kill_and_resume(folder: Path, scenario: str, jobs: list[JobKey], dice: random.Random, kills: int) -> int:
+async def kill_and_resume(
+    folder: Path, scenario: str, jobs: list[JobKey], dice: random.Random, kills: int
+) -> int:
     """Run, kill, resume, kill, ..., resume to the end; returns the exit code of the last."""
     path = folder / "jobs.csv"
     path.write_text("flowId,triggerTime\n" + "".join(f"{flow},{time}\n" for flow, time in jobs))
@@ -120,7 +132,9 @@ async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_name
     jobs = hourly(150, flows=30)
     latency = '[latency]\nshape = "uniform"\nlow_ms = 1\nhigh_ms = 40\n'
 
-    code = await kill_and_resume(tmp_path, 'lookup = "forbidden"\n' + latency, jobs, random.Random(seed), kills=1)
+    code = await kill_and_resume(
+        tmp_path, 'lookup = "forbidden"\n' + latency, jobs, random.Random(seed), kills=1
+    )
 
     verdict = Verdict(tmp_path / "ledger.jsonl", jobs)
     verdict.assert_none_twice()

@@ -463,7 +463,8 @@ async def test_get_finds_an_instance_by_its_predicted_id() -> None:
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("kind", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("base", "page_0"), [(0, None), (1, None), (1, refused(62102)), (1, refused(99400, 400))]
+    ("base", "page_0"),
+    [(0, None), (1, None), (1, refused(62102)), (1, refused(99400, 400)), (1, refused(None, 400))],
 )
 @pytest.mark.parametrize("before", [0, 1, 3])
 async def test_the_list_finds_it_on_any_page_and_under_any_type(

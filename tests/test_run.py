@@ -80,7 +80,9 @@ async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path):
         assert ending.summary["reconciled"] > 50
 
 
-async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_replies_end_unknown(tmp_path: Path):
+async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_replies_end_unknown(
+    tmp_path: Path,
+):
     """P8, P10, design decision 1."""
     scenario = """
         lookup = "forbidden"
@@ -141,7 +143,9 @@ async def test_what_concerns_everyone_stops_the_run_and_fails_nothing(tmp_path: 
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
-async def test_five_refusals_before_any_success_stop_the_run_and_give_the_rows_back(tmp_path: Path, status: int):
+async def test_five_refusals_before_any_success_stop_the_run_and_give_the_rows_back(
+    tmp_path: Path, status: int
+):
     """Design decision 8: a wrong address is likelier than wrong rows."""
     jobs = hourly(40, flows=20)
     scenario = f'[[faults]]\nkind = "status"\nstatus = {status}\non = "trigger"\n'
