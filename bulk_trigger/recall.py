@@ -12,7 +12,7 @@ from .verdicts import BY_CODE, judge
 
 #: Codes of attempts that did not count against `--retries`.
 _UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}
-UNCHARGED = {*map(str, _UNCHARGED), "http-401", "http-429"}
+UNCHARGED = {*map(str, _UNCHARGED), "http-401", "http-429", Fault.CRASHED.value, Fault.CANCELLED.value}
 _FAULTS = frozenset(Fault)
 
 

@@ -313,6 +313,7 @@ class Lookups:
         stranger = ""
         start = job.trigger_time_ms // MINUTE_MS * MINUTE_MS
         for kind in (0, 1, 2):
+            before: list[str] = []
             for page in range(PAGES):
                 await self._turn()
                 reply = await self._gateway.list_instances(
@@ -335,6 +336,10 @@ class Lookups:
                         return Reading(found=instance)
                     if not known and self._may_be_ours(instance, job, first_sent_s):
                         stranger = instance.instance_id
+                ids = [instance.instance_id for instance in instances]
+                if page >= 2 and ids and ids == before:
+                    return Reading(unsure="the list gives the same page again and again")
+                before = ids
                 if not instances and page >= 1:
                     break
             else:

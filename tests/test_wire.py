@@ -27,6 +27,7 @@ import trustme
 
 from bulk_trigger import answer
 from bulk_trigger.model import Fault, Reply
+from bulk_trigger.ports import SystemClock
 
 
 @pytest.fixture(autouse=True, params=WIRES)
@@ -175,6 +176,33 @@ async def test_old_connections_are_replaced_without_harm_to_calls_under_way(wire
 
         assert (await slow).success
         assert len(gateway._wire._retired) == (1 if wire == "aiohttp" else 0)
+
+
+async def test_a_connection_in_steady_use_is_replaced_too() -> None:
+    """F3."""
+    clock = SteppingClock(answer.KEEPALIVE_S - 1)
+    async with serving(always(SUCCESS)) as server, gateway_to(server, clock=clock) as gateway:
+        start = clock.now
+        while clock.now < start + 1.5 * answer.RECYCLE_S:
+            assert (await gateway.trigger(JOB)).success
+            clock.step()
+
+    assert server.used == 2
+
+
+class SteppingClock(SystemClock):
+    """A clock that goes forward only when told, a step at a time."""
+
+    def __init__(self, step_s: float) -> None:
+        super().__init__()
+        self.step_s = step_s
+        self.now = 1000.0
+
+    def step(self) -> None:
+        self.now += self.step_s
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 async def test_the_pool_is_no_second_queue() -> None:
