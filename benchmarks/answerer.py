@@ -42,7 +42,9 @@ def answer(head: bytes, body: bytes) -> bytes:
     if b"/token/" in head[:80]:
         return _reply(TOKEN)
     if job := _BODY.search(body):
-        return _reply(b'{"status":0,"msg":" Success","data":{"flowInstanceId":"%s"}}' % _instance(job[1], job[2]))
+        return _reply(
+            b'{"status":0,"msg":" Success","data":{"flowInstanceId":"%s"}}' % _instance(job[1], job[2])
+        )
     return _reply(b'{"status":0,"msg":" Success","data":null}')
 
 
@@ -52,7 +54,10 @@ def _instance(flow_id: bytes, time_ms: bytes) -> bytes:
 
 
 def _reply(content: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(content),
+        content,
+    )
 
 
 async def main() -> None:

@@ -1,6 +1,6 @@
 """Draws the picture of the README: the live view of a real run on the sandbox, and its last words.
 
-    python -m benchmarks.picture samples/live-view.svg
+python -m benchmarks.picture samples/live-view.svg
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ async def main(target: Path) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "runs" / "jobs"
-        console.print(Text("$ bulk-trigger run samples/jobs.csv --sandbox --scenario evening.toml", style="bold"))
+        console.print(
+            Text("$ bulk-trigger run samples/jobs.csv --sandbox --scenario evening.toml", style="bold")
+        )
         with create(JobList("samples/jobs.csv"), directory, settings) as opened:
             async with anyio.create_task_group() as tasks:
-                ending = await execute(
-                    opened, ready=lambda run: tasks.start_soon(look, run, console)
-                )
+                ending = await execute(opened, ready=lambda run: tasks.start_soon(look, run, console))
         console.print(Text("\n" + "\n".join(recap(Path("runs/jobs"), ending.summary, reason=ending.reason))))
     console.save_svg(str(target), title="bulk-trigger")
 

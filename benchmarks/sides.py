@@ -35,7 +35,9 @@ async def plain(url: str, count: int, connections: int, _: Path) -> None:
     async def work(session: aiohttp.ClientSession) -> None:
         for flow_id, time_ms in left:
             body = {"flowId": flow_id, "triggerTime": time_ms}
-            async with session.post(f"{url}/dataflow-batch-service/v2.0/flows", params=PARAMS, json=body) as reply:
+            async with session.post(
+                f"{url}/dataflow-batch-service/v2.0/flows", params=PARAMS, json=body
+            ) as reply:
                 answer = await reply.json()
                 assert answer["status"] == 0
 
@@ -80,7 +82,10 @@ def measure(side: str, url: str, count: int, connections: int, folder: Path) -> 
     with asyncio.Runner(loop_factory=make_loop) as runner:
         cpu, wall = time.process_time(), time.perf_counter()
         runner.run(once())
-        return {"cpu_us": (time.process_time() - cpu) / count * 1e6, "per_s": count / (time.perf_counter() - wall)}
+        return {
+            "cpu_us": (time.process_time() - cpu) / count * 1e6,
+            "per_s": count / (time.perf_counter() - wall),
+        }
 
 
 if __name__ == "__main__":

@@ -74,7 +74,9 @@ def main() -> None:
             for side in sides:
                 found[side].append(run_side(side, url, arguments.jobs, arguments.connections, folder))
     cpu = {side: median(each["cpu_us"] for each in results) for side, results in found.items()}
-    ratios = [mine["cpu_us"] / plain["cpu_us"] for mine, plain in zip(found["engine"], found["plain"], strict=True)]
+    ratios = [
+        mine["cpu_us"] / plain["cpu_us"] for mine, plain in zip(found["engine"], found["plain"], strict=True)
+    ]
     print(
         json.dumps(
             {
@@ -84,7 +86,9 @@ def main() -> None:
                 "connections": arguments.connections,
                 "rounds": arguments.rounds,
                 "cpu_us_per_job": {side: round(value, 1) for side, value in cpu.items()},
-                "jobs_per_s": {side: round(median(each["per_s"] for each in results)) for side, results in found.items()},
+                "jobs_per_s": {
+                    side: round(median(each["per_s"] for each in results)) for side, results in found.items()
+                },
                 "engine_to_plain": round(median(ratios), 3),
                 "engine_to_plain_range": [round(min(ratios), 3), round(max(ratios), 3)],
             }

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import JobStream, resume_run, run_jobs, stream_jobs
-    from .auth import Credentials
     from .errors import (
         BulkTriggerError,
         GatewayError,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         RunRefused,
         SettingsError,
     )
+    from .gateway import Credentials
     from .model import Evidence, Fault, Flag, Job, Outcome, Reply, State
     from .ports import Gateway, InstanceQuery, Observer
     from .quantities import Rate
@@ -56,7 +56,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("JobStream", "resume_run", "run_jobs", "stream_jobs"), "api"),
-    "Credentials": "auth",
+    "Credentials": "gateway",
     **dict.fromkeys(
         ("BulkTriggerError", "GatewayError", "InputError", "JournalError", "RunRefused", "SettingsError"),
         "errors",

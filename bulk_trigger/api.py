@@ -22,16 +22,14 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
-from .auth import Credentials
-from .dispatch import Bell
-from .judge import Stop
+from .gateway import Credentials
 from .launch import Opened, create, execute, reopen
 from .model import Outcome, State
 from .ports import Gateway, Observer
-from .reader import JobList
-from .run import Ending, Run
+from .reader import JobList, JobTuple, JobTuples
+from .run import Ending, Run, Stop
+from .run.bell import Bell
 from .settings import Settings
-from .tuples import JobTuple, JobTuples
 
 Jobs = str | Path | Iterable[JobTuple]
 

@@ -16,9 +16,9 @@ import sys
 import anyio
 import anyio.abc
 
-from .auth import Credentials
 from .errors import GatewayError
 from .files import write_whole
+from .gateway import Credentials
 from .settings import Settings
 
 LEDGER = "ledger.jsonl"

@@ -18,20 +18,18 @@ from typing import Any, Self
 
 import msgspec
 
-from .auth import Credentials
 from .child import sandbox_process
 from .errors import RunRefused, SettingsError
 from .files import check_target
-from .gateway import HttpGateway
+from .gateway import Credentials, HttpGateway
 from .header import JOURNAL, Header, Input, find_same, read_sidecar, write_sidecar
 from .journal import Journal
 from .model import State
 from .ports import Gateway, Observer
-from .reader import JobList, describe_problems
+from .reader import JobList, JobTuples, describe_problems
 from .run import Ending, Run, write_outputs
 from .runlock import RunLock
 from .settings import Durability, Settings
-from .tuples import JobTuples
 from .version import VERSION
 
 #: What `resume` may be given anew (design decision 17); everything else is the run's own for good.

@@ -13,9 +13,9 @@ from bulk_trigger import Credentials, Ending, Settings
 from bulk_trigger.launch import create, execute, reopen
 from bulk_trigger.model import State
 from bulk_trigger.ports import Observer
+from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Run
 from bulk_trigger.sandbox import Ledger, Sandbox, Scenario
-from bulk_trigger.tuples import JobTuples
 
 T0 = 1_704_067_200_000
 HOUR = 3_600_000

@@ -15,8 +15,8 @@ from typing import Any
 
 import trustme
 
-from bulk_trigger.auth import Credentials
-from bulk_trigger.gateway import HttpGateway
+from bulk_trigger.gateway.auth import Credentials
+from bulk_trigger.gateway.http import HttpGateway
 from bulk_trigger.model import Job, Reply
 from bulk_trigger.settings import Settings
 

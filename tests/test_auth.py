@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import orjson
 import pytest
 
-from bulk_trigger.auth import Credentials, Signer, Tokens, encryption, sign
+from bulk_trigger.gateway.auth import Credentials, Signer, Tokens, encryption, sign
 from bulk_trigger.model import predict_instance_id
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors.json").read_text())

@@ -37,13 +37,13 @@ from scripted import (
 )
 import trustme
 
-from bulk_trigger.answer import KEEPALIVE_S
-from bulk_trigger.direct import DirectWire
 from bulk_trigger.errors import SettingsError
-from bulk_trigger.gateway import HttpGateway
+from bulk_trigger.gateway.answer import KEEPALIVE_S
+from bulk_trigger.gateway.direct import DirectWire
+from bulk_trigger.gateway.http import HttpGateway
+from bulk_trigger.gateway.wire import address
 from bulk_trigger.model import Fault, Job
 from bulk_trigger.ports import SystemClock
-from bulk_trigger.wire import address
 
 BOTH_LOOPS = pytest.mark.asyncio(loop_factories=["real", "uvloop"])
 HTTP_AND_HTTPS = pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scripted import SUCCESS
 
-from bulk_trigger.direct_connection import Connection
+from bulk_trigger.gateway.direct_connection import Connection
 from bulk_trigger.model import Fault
 
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"

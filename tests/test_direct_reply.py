@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import pytest
 from scripted import SUCCESS, http
 
-from bulk_trigger.answer import KEEPALIVE_S, MAX_BODY, MAX_HEADERS
-from bulk_trigger.direct_reply import MAX_HEAD, ReplyReader
+from bulk_trigger.gateway.answer import KEEPALIVE_S, MAX_BODY, MAX_HEADERS
+from bulk_trigger.gateway.direct_reply import MAX_HEAD, ReplyReader
 from bulk_trigger.model import Fault
 
 BODY = SUCCESS.partition(b"\r\n\r\n")[2]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from bulk_trigger.envelope import Envelope, parse
-from bulk_trigger.headers import http_date, retry_after, target_host
+from bulk_trigger.gateway.envelope import Envelope, parse
+from bulk_trigger.gateway.headers import http_date, retry_after, target_host
 
 NOW = 1_700_000_000.0
 

@@ -25,9 +25,9 @@ from scripted import (
     token_reply,
 )
 
-from bulk_trigger.auth import encryption, sign
 from bulk_trigger.errors import SettingsError
-from bulk_trigger.gateway import HttpGateway
+from bulk_trigger.gateway.auth import encryption, sign
+from bulk_trigger.gateway.http import HttpGateway
 from bulk_trigger.model import Fault, Job
 from bulk_trigger.ports import Gateway, InstanceQuery
 from bulk_trigger.settings import Settings

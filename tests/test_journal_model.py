@@ -14,7 +14,7 @@ import pytest
 
 from bulk_trigger.errors import IllegalMove
 from bulk_trigger.journal import Journal
-from bulk_trigger.model import ENDINGS, Intent, Job, NEXT, RERUN, Row, State, Step
+from bulk_trigger.model import ENDINGS, NEXT, RERUN, Intent, Job, Row, State, Step
 from bulk_trigger.settings import Duplicates, Durability, Order
 
 

@@ -17,7 +17,7 @@ from bulk_trigger.model import State
 from bulk_trigger.progress import LINE_EVERY_S, Glance, LineView, Watch, progress_line
 from bulk_trigger.recap import headline, next_steps, recap
 from bulk_trigger.run import Run
-from bulk_trigger.tally import Tally
+from bulk_trigger.run.tally import Tally
 from bulk_trigger.view import LiveView, draw
 
 COUNTS = {state.value: 0 for state in State}

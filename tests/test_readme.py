@@ -79,7 +79,10 @@ def test_every_link_leads_to_a_file() -> None:
 def test_every_promise_is_named_by_a_test_or_its_absence_is_explained() -> None:
     """P1-P32 of the project's list of promises."""
     text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    named = {f"P{number}" for number in re.findall(r"\bP([1-9][0-9]?)\b", text.replace(str(PROMISES_ELSEWHERE), ""))}
+    named = {
+        f"P{number}"
+        for number in re.findall(r"\bP([1-9][0-9]?)\b", text.replace(str(PROMISES_ELSEWHERE), ""))
+    }
 
     assert {f"P{number}" for number in range(1, 33)} - named <= set(PROMISES_ELSEWHERE)
 

@@ -10,7 +10,7 @@ import pytest
 from bulk_trigger.journal import Journal, Unfinished
 from bulk_trigger.lanes import Case
 from bulk_trigger.model import Evidence, Fault, Intent, Job, Kind, Reply, State, Step, Verdict
-from bulk_trigger.recall import Recall
+from bulk_trigger.run.recall import Recall
 from bulk_trigger.settings import Durability
 from bulk_trigger.verdicts import BY_CODE, BY_FAULT, BY_STATUS, judge
 

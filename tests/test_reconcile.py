@@ -16,7 +16,6 @@ from bulk_trigger.instances import Instance
 from bulk_trigger.model import Evidence, Fault, Job, Kind, Reply, Verdict
 from bulk_trigger.ports import InstanceQuery
 from bulk_trigger.reconcile import (
-    PAGES,
     Absent,
     Calibration,
     Doubt,
@@ -29,6 +28,7 @@ from bulk_trigger.reconcile import (
     conclude,
     first_read,
 )
+from bulk_trigger.reconcile.lookups import PAGES
 
 virtually = pytest.mark.asyncio(loop_factories=["virtual"])
 

@@ -9,8 +9,7 @@ import pytest
 from running import Rig, hourly, rig
 
 from bulk_trigger import Outcome, Rate, State
-from bulk_trigger.judge import Stop
-from bulk_trigger.run import Run
+from bulk_trigger.run import Run, Stop
 from bulk_trigger.sandbox import Scenario
 from bulk_trigger.settings import Duplicates, OnUnknown
 

@@ -18,7 +18,7 @@ import pytest
 from bulk_trigger.errors import JournalError
 from bulk_trigger.journal import Journal
 from bulk_trigger.model import Intent, State, Step
-from bulk_trigger.scribe import LINGER_S, Scribe
+from bulk_trigger.run.scribe import LINGER_S, Scribe
 from bulk_trigger.settings import Durability
 
 THREADED = pytest.mark.parametrize("threaded", [True, False], ids=["threaded", "inline"])
@@ -84,7 +84,7 @@ async def test_what_was_said_to_be_on_disk_survives_the_process(tmp_path: Path) 
 import asyncio, json, os, sys
 from pathlib import Path
 from journals import create, intent, job_rows
-from bulk_trigger.scribe import Scribe
+from bulk_trigger.run.scribe import Scribe
 
 
 async def main():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.model import ENDINGS, NEXT, State
-from bulk_trigger.tally import Tally, Wait
+from bulk_trigger.run.tally import Tally, Wait
 
 
 def tally(rows: int = 10, now: float = 100.0, **counts: int) -> Tally:

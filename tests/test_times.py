@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.errors import SettingsError
-from bulk_trigger.fields import INT64_MAX, Refusal
-from bulk_trigger.times import LEAST_MS, MOST_MS, Times
+from bulk_trigger.reader.fields import INT64_MAX, Refusal
+from bulk_trigger.reader.times import LEAST_MS, MOST_MS, Times
 
 NOON = 1704110400000  # 2024-01-01T12:00:00Z
 

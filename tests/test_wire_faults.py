@@ -41,8 +41,8 @@ import trustme
 import uvloop
 
 from bulk_trigger import answer
+from bulk_trigger.gateway.wire_faults import fault_of
 from bulk_trigger.model import Fault, Reply
-from bulk_trigger.wire_faults import fault_of
 
 LOOPS = pytest.mark.parametrize(
     "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]

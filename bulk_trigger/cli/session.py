@@ -12,13 +12,12 @@ from typing import Any
 
 import anyio
 
-from ..auth import Credentials
 from ..cells import clean
-from ..judge import Stop
+from ..gateway import Credentials
 from ..launch import Opened, execute
 from ..progress import LineView, NoView, View, Watch
 from ..recap import headline, recap, resume_command
-from ..run import Ending, Run
+from ..run import Ending, Run, Stop
 from .console import Console
 from .lines import Lines
 from .secrets import read_secrets

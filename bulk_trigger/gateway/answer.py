@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import orjson
 
-from .model import Fault
+from ..model import Fault
 
 MAX_BODY = 1 << 20  #: bytes of a reply's body; a longer one is not read to its end
 MAX_HEADERS = 128  #: headers of a reply

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, BinaryIO
 import zlib
 
-from .errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from .journal import Unfinished
-from .lanes import Case
-from .model import Evidence, Fault, Flag, Job, Kind, Reply, State, Step, Verdict
-from .verdicts import BY_CODE, judge
+from ..journal import Unfinished
+from ..lanes import Case
+from ..model import Evidence, Fault, Flag, Job, Kind, Reply, State, Step, Verdict
+from ..verdicts import BY_CODE, judge
 
 #: Codes of attempts that did not count against `--retries`.
 _UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import InputError
+from ..errors import InputError
 from .fields import Refusal, quote
 from .rows import FLOW, STATUS, TIME, TRIO, Record, RowMaker, plain_name, says_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import BadRow, Row
+    from ..model import BadRow, Row
     from .sources import Source
 
 _DEPTH_LIMIT = (

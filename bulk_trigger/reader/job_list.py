@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from ..errors import InputError, SettingsError
 from .csv_rows import CsvRows
-from .errors import InputError, SettingsError
 from .jsonl_rows import JsonlRows
 from .rows import FLOW, TIME, RowMaker, plain_name
 from .sources import Source
@@ -18,7 +18,7 @@ from .times import Times
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .model import BadRow, Row
+    from ..model import BadRow, Row
 
 Format = Literal["csv", "jsonl"]
 

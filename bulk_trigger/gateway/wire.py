@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from ..model import Fault
 from .answer import (
     DNS_S,
     ENDED_EARLY,
@@ -28,13 +29,12 @@ from .answer import (
     Answer,
     shows_its_end,
 )
-from .model import Fault
 from .wire_faults import AboutToReplay, Unfit, fault_of
 
 if TYPE_CHECKING:
     import ssl
 
-    from .ports import Clock
+    from ..ports import Clock
 
 MAX_LINE, MAX_FIELD = 8190, 8190  #: bytes of status line and header
 

@@ -20,9 +20,9 @@ import queue
 import threading
 from typing import Any, ParamSpec, TypeVar
 
-from .errors import JournalError
-from .journal import Journal
-from .model import Intent, Step
+from ..errors import JournalError
+from ..journal import Journal
+from ..model import Intent, Step
 
 LINGER_S = 0.004
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .model import BadRow, Row
+from ..model import BadRow, Row
 from .rows import Record, RowMaker
 from .times import Times
 

@@ -14,7 +14,7 @@ import ssl
 
 import aiohttp
 
-from .model import Fault
+from ..model import Fault
 
 #: What an aiohttp error means. The most specific class that is listed counts.
 _FAULTS: Mapping[type[BaseException], Fault] = {

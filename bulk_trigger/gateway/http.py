@@ -18,15 +18,15 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import orjson
 
+from ..errors import SettingsError
+from ..model import Fault, Job, Reply
+from ..ports import Clock, InstanceQuery, SystemClock
+from ..settings import Settings, check_gateway
 from .answer import Answer
 from .auth import Credentials, Signer, Tokens
 from .direct import DirectWire
 from .envelope import SUCCESS_KEY, Envelope, parse
-from .errors import SettingsError
 from .headers import http_date, retry_after, target_host
-from .model import Fault, Job, Reply
-from .ports import Clock, InstanceQuery, SystemClock
-from .settings import Settings, check_gateway
 from .wire import Wire, address
 
 SERVICE = {"v2.0": "/dataflow-batch-service/v2.0", "v2.1": "/batch-processing-service/v2.1"}

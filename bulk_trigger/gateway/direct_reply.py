@@ -13,8 +13,8 @@ import re
 
 import httptools
 
+from ..model import Fault
 from .answer import ENDED_EARLY, KEEPALIVE_S, MAX_BODY, MAX_HEADERS, TOO_LONG, shows_its_end
-from .model import Fault
 
 MAX_HEAD = 32 * 1024  #: bytes without any of a body: status lines, headers, and what lies between chunks
 

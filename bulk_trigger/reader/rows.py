@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..model import BadRow, Row, State
 from .fields import INT64_MAX, Refusal, read_flow_id
-from .model import BadRow, Row, State
 
 if TYPE_CHECKING:
     from .times import Times

@@ -20,25 +20,27 @@ import anyio
 from anyio.abc import TaskGroup
 import msgspec
 
+from ..errors import BulkTriggerError, JournalError
+from ..files import write_progress
+from ..health import Patience
+from ..journal import Journal
+from ..lanes import Case, Lanes
+from ..limiter import Limiter
+from ..model import ENDINGS, Intent, Job, Reply, Scope, State, Step
+from ..ports import Clock, Gateway, Observer, SystemClock
+from ..reconcile import Lookups
+from ..settings import OnFailure, OnUnknown, Settings
+from ..verdicts import judge_probe, judge_token
 from .dispatch import Dispatcher
-from .errors import BulkTriggerError, JournalError
+from .doubts import Doubts
 from .feed import Feed
-from .files import write_progress
 from .herald import Herald
-from .journal import Journal
-from .judge import Judge, Stop
-from .lanes import Case, Lanes
-from .limiter import Limiter
-from .model import ENDINGS, Intent, Job, Reply, Scope, State, Step
-from .ports import Clock, Gateway, Observer, SystemClock
+from .judge import Judge
+from .moves import Moves, Stop
+from .outputs import exit_code_of, write_outputs
 from .recall import Recall
-from .reconcile import Lookups
-from .results import write_results
 from .scribe import Scribe
-from .settings import OnFailure, OnUnknown, Settings
-from .summary import summarise, write_summary
 from .tally import Tally
-from .verdicts import judge_probe, judge_token
 
 TICK_S = 1.0
 NO_JOB = Job(0, 0, 0)  #: for calls that concern none
@@ -155,19 +157,41 @@ class Run:
             tainted=self._tainted,
             fed=self.dispatcher.bell,
         )
+        patience = Patience(self.settings.patience_s)
+        moves = Moves(
+            settings=self.settings,
+            lanes=self.lanes,
+            scribe=self._scribe,
+            tally=self.tally,
+            clock=self.clock,
+            stop=self.stop,
+            stop_flow=self._stop_flow,
+        )
+        self._doubts = Doubts(
+            settings=self.settings,
+            lanes=self.lanes,
+            dispatcher=self.dispatcher,
+            lookups=self._lookups,
+            moves=moves,
+            patience=patience,
+            tally=self.tally,
+            clock=self.clock,
+            stop=self.stop,
+            notice=self._notice,
+        )
         self._judge = Judge(
             settings=self.settings,
             lanes=self.lanes,
             limiter=self.limiter,
             gateway=self._gateway,
             dispatcher=self.dispatcher,
-            scribe=self._scribe,
             lookups=self._lookups,
+            moves=moves,
+            doubts=self._doubts,
+            patience=patience,
             tally=self.tally,
             clock=self.clock,
             stop=self.stop,
-            stop_flow=self._stop_flow,
-            notice=self._notice,
         )
         self._herald = (
             Herald(self._journal, self._scribe, self._observer, self._observer_failed)
@@ -203,7 +227,7 @@ class Run:
                     reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
                 finally:
                     self.tally.lookups_under_way -= 1
-                self._judge.reading(case, reading)
+                self._doubts.reading(case, reading)
             else:
                 await self._send(case)
             self._look_whether_over()
@@ -270,7 +294,7 @@ class Run:
         self._judge.overhear(job, reply)
 
     def _recalled(self, case: Case) -> None:
-        self._judge.recalled(case)
+        self._doubts.recall(case)
         self._look_whether_over()
 
     def _stalled(self) -> bool:
@@ -403,33 +427,6 @@ class Run:
         self.limiter.remember(
             [(0.0, self._journal.counts()[State.SENDING])]
         )  # may leave, or have left, just now
-
-
-def exit_code_of(counts: Mapping[State, int], benign_skips: int) -> int:
-    """The exit code of a run whose rows have all ended."""
-    if counts[State.UNKNOWN]:
-        return 5
-    blemished = counts[State.FAILED] + counts[State.INVALID] + counts[State.SKIPPED] - benign_skips
-    return 1 if blemished else 0
-
-
-def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Write summary.json and, if every row has ended, the results; returns the summary.
-
-    Everything comes from the journal, so writing it again gives the same bytes. Raises `OSError`.
-    """
-    totals = journal.totals()
-    summary = summarise(journal.header, totals)
-    if sum(totals.counts[state] for state in ENDINGS) == journal.header.rows:
-        write_results(
-            journal.outcomes(),
-            journal.header,
-            [directory / "results.csv", *outputs],
-            failed=directory / "failed.csv",
-            unknown=directory / "unknown.csv",
-        )
-    write_summary(directory / "summary.json", summary)
-    return summary
 
 
 def _as_stop(group: BaseExceptionGroup[BulkTriggerError]) -> Stop:

@@ -17,64 +17,19 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from math import inf
 
-from .errors import IllegalMove
-from .health import Budget
-from .lanes import Case, Lanes
-from .limiter import Limiter
-from .model import Evidence, Intent, Reply, State, Step
-from .ports import Clock, Gateway
+from ..errors import IllegalMove
+from ..health import Budget
+from ..lanes import Case, Lanes
+from ..limiter import Limiter
+from ..model import Evidence, Intent, Reply, State, Step
+from ..ports import Clock, Gateway
+from ..settings import Settings
+from .bell import Bell
+from .outage import TRIAL_S, Outage
 from .scribe import Scribe
-from .settings import Settings
 from .tally import Tally, Wait
 
-PROBE_S = 1.0
-PROBE_MAX_S = 30.0
-TRIAL_S = 1.0
 LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
-
-
-class Bell:
-    """Wakes one waiting task; ringing while nobody waits is remembered."""
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def ring(self) -> None:
-        """Wake the task that waits, or the next one that will."""
-        self._rung = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self, seconds: float = inf) -> None:
-        """Wait for a ring, for at most so long."""
-        if not self._rung:
-            loop = asyncio.get_running_loop()
-            self._waiter = loop.create_future()
-            timer = loop.call_later(max(seconds, 0.001), self.ring) if seconds != inf else None
-            try:
-                await self._waiter
-            finally:
-                if timer:
-                    timer.cancel()
-        self._rung = False
-
-
-class Outage:
-    """The gateway does not answer well; nothing but probes and trials is sent."""
-
-    def __init__(self, why: str, now: float) -> None:
-        self.why = why
-        self.since = now
-        self.answering = False  #: a probe was answered: rows may be tried, one at a time
-        self.next_at = now + PROBE_S
-        self.probes = 0
-
-    def probe_failed(self, now: float) -> None:
-        """Wait longer before the next probe."""
-        self.probes += 1
-        self.answering = False
-        self.next_at = now + min(PROBE_S * 2.0 ** min(self.probes, 10), PROBE_MAX_S)
 
 
 class Dispatcher:

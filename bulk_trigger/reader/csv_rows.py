@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import orjson
 
-from .errors import InputError
+from ..errors import InputError
 from .fields import Refusal, quote
 from .rows import FLOW, STATUS, TIME, TRIO, Record, RowMaker, plain_name, says_unknown
 from .sources import RECORD_LIMIT, Source, too_long
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _csv import Reader
     from collections.abc import Iterator, Sequence
 
-    from .model import BadRow, Row
+    from ..model import BadRow, Row
 
 _BLANKS = " \t"  # taken off around the two fields
 _FIELD = r'(?:"(?:[^"]++|"")*+"|[^",]*+)'

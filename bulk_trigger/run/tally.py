@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from .model import ENDINGS, State
+from ..model import ENDINGS, State
 
 _RECENT_S = 10.0
 BENIGN_SKIPS = frozenset({"exists", "duplicate"})

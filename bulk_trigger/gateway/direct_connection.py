@@ -15,8 +15,8 @@ from collections.abc import Callable
 import socket
 from typing import cast
 
+from ..model import Fault
 from .direct_reply import ReplyReader
-from .model import Fault
 
 
 class Connection(asyncio.BufferedProtocol):

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from ..model import Fault
 from .answer import JSON, OWN_HEADERS, RECYCLE_S, Answer
 from .direct_connection import Connection
 from .direct_dial import Dialer
-from .model import Fault
 from .wire_faults import dial_fault
 
 if TYPE_CHECKING:
     import ssl
 
-    from .ports import Clock
+    from ..ports import Clock
 
 _WINDOW = 1 << 16  #: bytes that are read at a time
 _TICK_S = 0.001  #: timers may be early by so much; ours would rather be late

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from .dispatch import Bell
-from .journal import Flow, Journal
-from .lanes import Lanes
+from ..journal import Flow, Journal
+from ..lanes import Lanes
+from .bell import Bell
 from .scribe import Scribe
 
 LONGEST = 256  #: lanes that are kept open from the long end

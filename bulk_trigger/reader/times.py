@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import re
 from zoneinfo import ZoneInfo
 
-from .errors import SettingsError
+from ..errors import SettingsError
 from .fields import INT64_MAX, Refusal, damage, quote, whole_number
 
 LEAST_MS = 10**11  #: 1973-03-03T09:46:40Z; a smaller number is more likely in seconds

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from .dispatch import Bell
-from .journal import Journal
-from .model import Job, Outcome, Step
-from .ports import Observer
+from ..journal import Journal
+from ..model import Job, Outcome, Step
+from ..ports import Observer
+from .bell import Bell
 from .scribe import Scribe
 
 BATCH = 2000

@@ -1,0 +1,14 @@
+"""A run: the only place that knows all the stages.
+
+run        opens the tasks, drains, ends        dispatch   what starts next
+feed       keeps the lanes supplied             judge      what a reply means
+doubts     what a look-up means                 moves      one step in journal and lane
+scribe     the journal's thread, group commits  recall     what earlier sessions left
+herald     tells the observer                   tally      the numbers, and the bottleneck
+"""
+
+from .moves import Stop
+from .outputs import exit_code_of, write_outputs
+from .run import Ending, Run
+
+__all__ = ["Ending", "Run", "Stop", "exit_code_of", "write_outputs"]

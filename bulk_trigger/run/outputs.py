@@ -1,0 +1,39 @@
+"""What a session of a run leaves behind: the files, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..journal import Journal
+from ..model import ENDINGS, State
+from ..results import write_results
+from ..summary import summarise, write_summary
+
+
+def exit_code_of(counts: Mapping[State, int], benign_skips: int) -> int:
+    """The exit code of a run whose rows have all ended."""
+    if counts[State.UNKNOWN]:
+        return 5
+    blemished = counts[State.FAILED] + counts[State.INVALID] + counts[State.SKIPPED] - benign_skips
+    return 1 if blemished else 0
+
+
+def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write summary.json and, if every row has ended, the results; returns the summary.
+
+    Everything comes from the journal, so writing it again gives the same bytes. Raises `OSError`.
+    """
+    totals = journal.totals()
+    summary = summarise(journal.header, totals)
+    if sum(totals.counts[state] for state in ENDINGS) == journal.header.rows:
+        write_results(
+            journal.outcomes(),
+            journal.header,
+            [directory / "results.csv", *outputs],
+            failed=directory / "failed.csv",
+            unknown=directory / "unknown.csv",
+        )
+    write_summary(directory / "summary.json", summary)
+    return summary
