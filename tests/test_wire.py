@@ -25,7 +25,7 @@ from scripted import (
 )
 import trustme
 
-from bulk_trigger import answer
+from bulk_trigger.gateway import answer
 from bulk_trigger.model import Fault, Reply
 from bulk_trigger.ports import SystemClock
 

@@ -40,7 +40,7 @@ from scripted import (
 import trustme
 import uvloop
 
-from bulk_trigger import answer
+from bulk_trigger.gateway import answer
 from bulk_trigger.gateway.wire_faults import fault_of
 from bulk_trigger.model import Fault, Reply
 

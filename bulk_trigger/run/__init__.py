@@ -8,7 +8,7 @@ herald     tells the observer                   tally      the numbers, and the 
 """
 
 from .moves import Stop
-from .outputs import exit_code_of, write_outputs
-from .run import Ending, Run
+from .outputs import Ending, exit_code_of, write_outputs
+from .run import Run
 
 __all__ = ["Ending", "Run", "Stop", "exit_code_of", "write_outputs"]

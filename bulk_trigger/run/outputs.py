@@ -6,10 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..journal import Journal
 from ..model import ENDINGS, State
 from ..results import write_results
 from ..summary import summarise, write_summary
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a session of a run ended."""
+
+    exit_code: int
+    reason: str  #: why it stopped before every row had ended; "" if they all have
+    bottleneck: str | None
+    summary: Mapping[str, Any]
 
 
 def exit_code_of(counts: Mapping[State, int], benign_skips: int) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from ..journal import Unfinished
+from ..journal import Journal, Unfinished
 from ..lanes import Case
 from ..model import Evidence, Fault, Flag, Job, Kind, Reply, State, Step, Verdict
+from ..settings import OnFailure, OnUnknown, Settings
 from ..verdicts import BY_CODE, judge
 
 #: Codes of attempts that did not count against `--retries`.
@@ -98,3 +99,28 @@ def _reply_of(step: Step) -> Reply:
         code=int(step.code) if step.code.isdecimal() else None,
         message=step.message,
     )
+
+
+def earlier_calls(journal: Journal, now_s: float, span_s: float) -> Iterator[tuple[float, int]]:
+    """Give the calls of the last `span_s` seconds as (age in seconds, how many), the oldest first.
+
+    What was sending when the process ended may have left, or may yet leave, at any moment up to now.
+    """
+    for at_ms, count in journal.calls_since(int((now_s - span_s) * 1000)):
+        yield max(now_s - at_ms / 1000, 0.0), count
+    yield 0.0, journal.counts()[State.SENDING]
+
+
+def goes_on_after_unknown(settings: Settings) -> bool:
+    """Whether the rows behind an unknown one are sent, in an order that is uncertain then."""
+    return settings.on_unknown is OnUnknown.CONTINUE
+
+
+def halting_states(settings: Settings) -> set[State]:
+    """The endings after which the rest of a lane is skipped: a crash may have come in between."""
+    halting = {State.SKIPPED}
+    if not goes_on_after_unknown(settings):
+        halting.add(State.UNKNOWN)
+    if settings.on_failure is OnFailure.STOP_FLOW:
+        halting.add(State.FAILED)
+    return halting

@@ -11,14 +11,13 @@ answer for `--drain` seconds, and what has not answered then is settled by `resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import anyio
 from anyio.abc import TaskGroup
-import msgspec
 
 from ..errors import BulkTriggerError, JournalError
 from ..files import write_progress
@@ -29,7 +28,7 @@ from ..limiter import Limiter
 from ..model import ENDINGS, Intent, Job, Reply, Scope, State, Step
 from ..ports import Clock, Gateway, Observer, SystemClock
 from ..reconcile import Lookups
-from ..settings import OnFailure, OnUnknown, Settings
+from ..settings import Settings
 from ..verdicts import judge_probe, judge_token
 from .dispatch import Dispatcher
 from .doubts import Doubts
@@ -37,22 +36,24 @@ from .feed import Feed
 from .herald import Herald
 from .judge import Judge
 from .moves import Moves, Stop
-from .outputs import exit_code_of, write_outputs
-from .recall import Recall
+from .outputs import Ending, exit_code_of, write_outputs
+from .recall import Recall, earlier_calls, goes_on_after_unknown, halting_states
 from .scribe import Scribe
 from .tally import Tally
 
 TICK_S = 1.0
+
+
+class Shared(TypedDict):
+    """What most parts of a run work on."""
+
+    settings: Settings
+    lanes: Lanes
+    tally: Tally
+    clock: Clock
+
+
 NO_JOB = Job(0, 0, 0)  #: for calls that concern none
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """How a session of a run ended."""
-
-    exit_code: int
-    reason: str  #: why it stopped before every row had ended; "" if they all have
-    bottleneck: str | None
-    summary: Mapping[str, Any]
 
 
 class Run:
@@ -78,6 +79,7 @@ class Run:
         self._gateway = gateway
         self._outputs = outputs
         self._observer = observer
+        self._herald: Herald | None = None
         self._notice = notice
         self._threaded = threaded
         self._recall = Recall(journal.unfinished())
@@ -86,9 +88,6 @@ class Run:
         )
         self.limiter = Limiter(settings.rates, self.clock)
         self.lanes = Lanes(self._recall.case)
-        self._tainted = (
-            journal.flows_with(State.UNKNOWN) if settings.on_unknown is OnUnknown.CONTINUE else set()
-        )
         self._stop: Stop | None = None
         self._over = anyio.Event()
         self._leave = anyio.Event()
@@ -117,30 +116,38 @@ class Run:
         Raises `JournalError` only if not even the reason can be told apart from it.
         """
         self._scribe = Scribe(self._journal, self._committed, threaded=self._threaded)
-        self._build()
-        self._remember_calls()
-        self._remember_success()
+        self._wire()
+        self._remember()
         if not self.tally.left:
             self._over.set()
         try:
-            await self._work_through()
-        except* BulkTriggerError as group:
-            self.stop(_as_stop(group))
-        except* BaseException:
+            try:
+                await self._work_through()
+            except* BulkTriggerError as group:
+                self.stop(_as_stop(group))
+        except BaseException:
             await self._finish()  # what is known is still recorded
             raise
         return await self._finish()
 
+    def _remember(self) -> None:
+        """Take from earlier sessions what still counts: their calls (P16), and what instance IDs look like."""
+        now_s, rates = self.clock.wall(), self.settings.rates
+        longest_s = max((rate.per_s for rate in rates), default=0.0)
+        self.limiter.remember(earlier_calls(self._journal, now_s, longest_s))
+        if success := self._journal.first_success():
+            job, instance_id, _ = success
+            self._lookups.calibration.learn_id(job, instance_id)
+
     # --- the tasks
 
-    def _build(self) -> None:
+    def _wire(self) -> None:
+        settings, lanes, tally, clock = self.settings, self.lanes, self.tally, self.clock
+        shared: Shared = {"settings": settings, "lanes": lanes, "tally": tally, "clock": clock}
         self.dispatcher = Dispatcher(
-            settings=self.settings,
-            lanes=self.lanes,
+            **shared,
             limiter=self.limiter,
             gateway=self._gateway,
-            tally=self.tally,
-            clock=self.clock,
             scribe=self._scribe,
             probed=self._probed,
             prepared=self._prepared,
@@ -148,40 +155,23 @@ class Run:
             stalled=self._stalled,
             recalled=self._recalled,
         )
-        self._lookups = Lookups(self._gateway, self.clock, self.dispatcher.turn, self._overhear)
-        self._feed = Feed(
-            self._journal,
-            self._scribe,
-            self.lanes,
-            low=2 * self.settings.in_flight,
-            tainted=self._tainted,
-            fed=self.dispatcher.bell,
-        )
-        patience = Patience(self.settings.patience_s)
-        moves = Moves(
-            settings=self.settings,
-            lanes=self.lanes,
-            scribe=self._scribe,
-            tally=self.tally,
-            clock=self.clock,
-            stop=self.stop,
-            stop_flow=self._stop_flow,
-        )
+        tainted = self._journal.flows_with(State.UNKNOWN) if goes_on_after_unknown(settings) else set()
+        bell, low = self.dispatcher.bell, 2 * settings.in_flight
+        self._feed = Feed(self._journal, self._scribe, lanes, low=low, tainted=tainted, fed=bell)
+        self._lookups = Lookups(self._gateway, clock, self.dispatcher.turn, self._overhear)
+        patience = Patience(settings.patience_s)
+        moves = Moves(**shared, scribe=self._scribe, stop=self.stop, stop_flow=self._stop_flow)
         self._doubts = Doubts(
-            settings=self.settings,
-            lanes=self.lanes,
+            **shared,
             dispatcher=self.dispatcher,
             lookups=self._lookups,
             moves=moves,
             patience=patience,
-            tally=self.tally,
-            clock=self.clock,
             stop=self.stop,
             notice=self._notice,
         )
         self._judge = Judge(
-            settings=self.settings,
-            lanes=self.lanes,
+            **shared,
             limiter=self.limiter,
             gateway=self._gateway,
             dispatcher=self.dispatcher,
@@ -189,15 +179,10 @@ class Run:
             moves=moves,
             doubts=self._doubts,
             patience=patience,
-            tally=self.tally,
-            clock=self.clock,
             stop=self.stop,
         )
-        self._herald = (
-            Herald(self._journal, self._scribe, self._observer, self._observer_failed)
-            if self._observer
-            else None
-        )
+        if self._observer:
+            self._herald = Herald(self._journal, self._scribe, self._observer, self._observer_failed)
 
     async def _work_through(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -253,12 +238,6 @@ class Run:
             (case.sent_ms or 0) / 1000,
             self.clock.monotonic(),
         )
-
-    def _remember_success(self) -> None:
-        """Take from an earlier session's success what instance IDs look like here."""
-        if success := self._journal.first_success():
-            job, instance_id, _ = success
-            self._lookups.calibration.learn_id(job, instance_id)
 
     def _look_whether_over(self) -> None:
         left = self.tally.left
@@ -340,16 +319,7 @@ class Run:
 
     async def _stop_halted_flows(self) -> None:
         """Finish what a crash interrupted: flows whose stop was recorded, but not the end of their rows."""
-        states: Collection[State] = {
-            state
-            for state, halts in (
-                (State.FAILED, self.settings.on_failure is OnFailure.STOP_FLOW),
-                (State.UNKNOWN, self.settings.on_unknown is OnUnknown.STOP_FLOW),
-                (State.SKIPPED, True),
-            )
-            if halts
-        }
-        for halt in await self._scribe.ask(self._journal.halted_flows, states):
+        for halt in await self._scribe.ask(self._journal.halted_flows, halting_states(self.settings)):
             await self._skip_rest(halt.job, halt.message)
 
     # --- the end
@@ -417,16 +387,6 @@ class Run:
         if self.tally.left:
             return self._stop.exit_code if self._stop else 7
         return exit_code_of(self.tally.counts, self.tally.benign_skips)
-
-    def _remember_calls(self) -> None:
-        """Rebuild the limiter's windows from what earlier sessions sent (P16)."""
-        now_s = self.clock.wall()
-        longest_s = max((rate.per_s for rate in self.settings.rates), default=0.0)
-        calls = self._journal.calls_since(int((now_s - longest_s) * 1000))
-        self.limiter.remember((max(now_s - at_ms / 1000, 0.0), count) for at_ms, count in calls)
-        self.limiter.remember(
-            [(0.0, self._journal.counts()[State.SENDING])]
-        )  # may leave, or have left, just now
 
 
 def _as_stop(group: BaseExceptionGroup[BulkTriggerError]) -> Stop:
