@@ -51,7 +51,11 @@ async def main(target: Path) -> None:
         )
         with create(JobList("samples/jobs.csv"), directory, settings) as opened:
             async with anyio.create_task_group() as tasks:
-                ending = await execute(opened, ready=lambda run: tasks.start_soon(look, run, console))
+
+                def ready(run: Run) -> None:
+                    tasks.start_soon(look, run, console)
+
+                ending = await execute(opened, ready=ready)
         console.print(Text("\n" + "\n".join(recap(Path("runs/jobs"), ending.summary, reason=ending.reason))))
     console.save_svg(str(target), title="bulk-trigger")
 

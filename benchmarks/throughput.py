@@ -53,7 +53,7 @@ def run_side(side: str, url: str, jobs: int, connections: int, folder: str) -> d
         command,
         check=True,
         capture_output=True,
-        preexec_fn=lambda: pin(0),  # noqa: PLW1509 - as above
+        preexec_fn=lambda: pin(0),
     )
     result: dict[str, float] = json.loads(done.stdout)
     return result

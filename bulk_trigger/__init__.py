@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .quantities import Rate
     from .run import Ending
     from .settings import Settings
-    from .version import VERSION as __version__
+    from .version import VERSION as __version__  # noqa: N811 - the name that everybody looks for
 
 __all__ = [
     "BulkTriggerError",

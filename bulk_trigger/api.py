@@ -47,7 +47,7 @@ async def run_jobs(  # noqa: PLR0913 - what a run is made of
 ) -> Ending:
     """Run a job list to its end, or until it stops; returns how it ended.
 
-    `jobs`: a path (CSV, JSONL, .gz), or tuples (flow ID, trigger time in epoch milliseconds[, other columns]).
+    `jobs`: a path (CSV, JSONL, .gz), or tuples (flow ID, trigger time in epoch ms[, other columns]).
     `directory`: a new run directory. `gateway`: instead of the one that the settings name. `again`: also if
     the directory beside it holds a run of the same jobs.
 

@@ -153,7 +153,7 @@ def look_into(directory: Path) -> Opened:
     return Opened(directory, journal, journal.header.settings, lock)
 
 
-async def execute(
+async def execute(  # noqa: PLR0913 - what a run is made of
     opened: Opened,
     credentials: Credentials | None = None,
     *,

@@ -4,7 +4,7 @@ Rule 1: every call of a run passes here: triggers, look-ups, probes and tokens.
 Rule 2: one task asks (`admit`), for all the calls that it wants to start now; the granted calls start at
         once, and each says so (`started`).
 Rule 3: two mechanisms, one for each half of the promise. aiolimiter *paces* the shortest window, so that what
-        is asked is reached evenly; the exact `_Window` of every rate makes sure that no window ever holds more
+        is asked is reached evenly; the exact `_Window` of every rate makes sure that no window holds more
         than its count, whatever the pacing, a stall or a restart did (P15, P16).
 
 What is subtle here, and was measured:

@@ -174,7 +174,7 @@ class Kind(StrEnum):
     TRANSIENT = "transient"  #: not applied; may be tried again
     UNREACHABLE = "unreachable"  #: the same, and the gateway as a whole was not reached
     THROTTLED = "throttled"  #: 429: not applied; everybody pauses, and the rate is cut
-    TOKEN = "token"  #: not applied; the access token was not accepted
+    TOKEN = "token"  # noqa: S105 - a word  #: not applied; the access token was not accepted
     INTERNAL = "internal"  #: 62109, 99500: doubt with a policy of its own
     REPEATED = "repeated"  #: 62102, "not repeatedly in 1 minute": doubt, then a wait of a minute
     DOUBTFUL = "doubtful"  #: every other doubt

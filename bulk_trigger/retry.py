@@ -85,12 +85,12 @@ def backoff(tries: int, dice: float) -> float:
 
 
 def pause_length(hint_s: float | None, in_a_row: int) -> float:
-    """Seconds of a pause: what the gateway asked for, and at least our own doubling wait; at most 15 minutes."""
+    """Seconds of a pause: what the gateway asked for, at least our own doubling wait, at most 15 minutes."""
     own = min(FIRST_DELAY_S * 2.0 ** min(in_a_row, 30), MAX_DELAY_S)
     return min(max(hint_s or 0.0, own), MAX_PAUSE_S)
 
 
-def decide(  # noqa: PLR0911 - one return per row of the table
+def decide(  # noqa: PLR0911, PLR0913 - one return per row of the table, one argument per column
     verdict: Verdict,
     settings: Settings,
     *,

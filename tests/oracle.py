@@ -1,4 +1,4 @@
-"""The oracle of run tests: reads the sandbox's ledger, the jobs and the results, and nothing of ours in memory."""
+"""The oracle of run tests: reads the ledger, the jobs and the results, and nothing of ours in memory."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from bulk_trigger.launch import create, execute, reopen
 from bulk_trigger.model import State
 from bulk_trigger.ports import Observer
 from bulk_trigger.reader import JobTuples
-from bulk_trigger.run import Run
+from bulk_trigger.run import Run, Stop
 from bulk_trigger.sandbox import Ledger, Sandbox, Scenario
 
 T0 = 1_704_067_200_000
@@ -36,7 +37,6 @@ class Rig:
         self.ledger = ledger
         self.directory = folder / "run"
         self.notices: list[str] = []
-        self.run: Run | None = None
         card = sandbox.credentials
         self.credentials = Credentials(card["appKey"], card["appSecret"])
         self.target = {"gateway": sandbox.url, "org_id": card["orgId"], "user_id": card["userId"]}
@@ -51,19 +51,24 @@ class Rig:
         jobs: Sequence[JobKey],
         *,
         observer: Observer | None = None,
-        ready: Callable[[Run], None] = lambda _: None,
+        watch: Callable[[Run], bool] = lambda _: True,
         **changes: Any,
     ) -> Ending:
-        """Run a job list from its beginning."""
+        """Run a job list from its beginning. `watch` looks at the run again and again until it says True."""
         opened = create(JobTuples(jobs), self.directory, self.settings(**changes), again=True)
         with opened:
-            return await execute(
-                opened,
-                self.credentials,
-                observer=observer,
-                notice=self.notices.append,
-                ready=lambda run: (setattr(self, "run", run), ready(run))[1],
-            )
+            async with asyncio.TaskGroup() as tasks:
+
+                def ready(run: Run) -> None:
+                    watching.append(tasks.create_task(_watch(run, watch)))
+
+                watching: list[asyncio.Task[None]] = []
+                ending = await execute(
+                    opened, self.credentials, observer=observer, notice=self.notices.append, ready=ready
+                )
+                for task in watching:
+                    task.cancel()
+        return ending
 
     async def resume(self, *, rerun: Sequence[State] = (), **overrides: Any) -> Ending:
         """Go on with the run."""
@@ -85,9 +90,31 @@ class Rig:
         return verdict
 
 
+async def _watch(run: Run, watch: Callable[[Run], bool]) -> None:
+    while not watch(run):  # noqa: ASYNC110 - the run is looked at from outside, it tells nobody
+        await asyncio.sleep(0.001)
+
+
+def after(rows: int, act: Callable[[Run], None]) -> Callable[[Run], bool]:
+    """A watch that acts once so many rows have succeeded."""
+
+    def watch(run: Run) -> bool:
+        if run.tally.counts[State.SUCCEEDED] < rows:
+            return False
+        act(run)
+        return True
+
+    return watch
+
+
+def interrupt(run: Run) -> None:
+    """What the first Ctrl-C does."""
+    run.stop(Stop(130, "interrupted"))
+
+
 @asynccontextmanager
 async def rig(folder: Path, scenario: str = "", *, seed: int = 1) -> AsyncIterator[Rig]:
-    """Start a sandbox with a scenario (TOML); what it says of latency is 1 ms unless the scenario says more."""
+    """Start a sandbox with a scenario (TOML); latency is 1 ms unless the scenario says something of it."""
     text = scenario if "[latency]" in scenario else scenario + "\n" + FAST
     ledger = folder / "ledger.jsonl"
     async with Sandbox(Scenario.parse(text), seed=seed, ledger=Ledger(ledger, durable=False)) as sandbox:

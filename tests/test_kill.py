@@ -111,7 +111,9 @@ async def kill_and_resume(
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_killed_at_any_instant_and_resumed_each_job_runs_exactly_once(tmp_path: Path, seed: int):
+async def test_killed_at_any_instant_and_resumed_each_job_runs_exactly_once(
+    tmp_path: Path, seed: int
+) -> None:
     """P1, P7, P12, P20: with look-ups, whatever instant the kill hits."""
     jobs = hourly(150, flows=12)
 
@@ -127,7 +129,9 @@ async def test_killed_at_any_instant_and_resumed_each_job_runs_exactly_once(tmp_
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_named(tmp_path: Path, seed: int):
+async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_named(
+    tmp_path: Path, seed: int
+) -> None:
     """P1, P8: at most once; the rows in doubt are reported, at most twice the in-flight cap per kill."""
     jobs = hourly(150, flows=30)
     latency = '[latency]\nshape = "uniform"\nlow_ms = 1\nhigh_ms = 40\n'

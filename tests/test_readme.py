@@ -1,4 +1,4 @@
-"""The README is true: its examples run, its commands exist, its links lead somewhere, its promises have tests."""
+"""The README is true: its examples run, its commands exist, its links lead somewhere."""
 
 from __future__ import annotations
 

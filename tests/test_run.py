@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from running import Rig, hourly, rig
+from running import Rig, after, hourly, interrupt, rig
 
 from bulk_trigger import Outcome, Rate, State
-from bulk_trigger.run import Run, Stop
+from bulk_trigger.run import Run
 from bulk_trigger.settings import Duplicates, Limit, OnFailure, OnUnknown
 
 
@@ -17,7 +18,7 @@ def statuses(run: Rig) -> Counter[str]:
     return Counter(row["status"] for row in run.results())
 
 
-async def test_a_plain_run_triggers_each_job_once_in_order(tmp_path: Path):
+async def test_a_plain_run_triggers_each_job_once_in_order(tmp_path: Path) -> None:
     """P1, P2, P3, P12: the plain way through."""
     jobs = hourly(200)
     async with rig(tmp_path) as run:
@@ -29,7 +30,7 @@ async def test_a_plain_run_triggers_each_job_once_in_order(tmp_path: Path):
         assert ending.summary["counts"]["succeeded"] == 200
 
 
-async def test_an_empty_list_is_a_success(tmp_path: Path):
+async def test_an_empty_list_is_a_success(tmp_path: Path) -> None:
     async with rig(tmp_path) as run:
         ending = await run.trigger([])
 
@@ -37,7 +38,7 @@ async def test_an_empty_list_is_a_success(tmp_path: Path):
         assert run.results() == []
 
 
-async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path):
+async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path) -> None:
     """P3, P6, P7, P12: 62109 before and after the effect, resets, silence, a list that lags."""
     scenario = """
         visible_after_s = 0.05
@@ -81,7 +82,7 @@ async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path):
 
 async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_replies_end_unknown(
     tmp_path: Path,
-):
+) -> None:
     """P8, P10, design decision 1."""
     scenario = """
         lookup = "forbidden"
@@ -112,7 +113,7 @@ async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_rep
         assert sum("does not let us look" in text for text in run.notices) == 1
 
 
-async def test_a_flow_without_tasks_stops_its_lane_only(tmp_path: Path):
+async def test_a_flow_without_tasks_stops_its_lane_only(tmp_path: Path) -> None:
     """P14, design decision 8: the flow's other rows are skipped with the reason; no call is spent on them."""
     jobs = hourly(50, flows=5)
     async with rig(tmp_path, "[flows]\nno_task = [3302]\n") as run:
@@ -128,7 +129,7 @@ async def test_a_flow_without_tasks_stops_its_lane_only(tmp_path: Path):
         assert statuses(run)["succeeded"] == 40
 
 
-async def test_what_concerns_everyone_stops_the_run_and_fails_nothing(tmp_path: Path):
+async def test_what_concerns_everyone_stops_the_run_and_fails_nothing(tmp_path: Path) -> None:
     """Design decision 8: 62101 is exit 4, and every row is still there to be resumed."""
     jobs = hourly(30)
     async with rig(tmp_path) as run:
@@ -144,7 +145,7 @@ async def test_what_concerns_everyone_stops_the_run_and_fails_nothing(tmp_path: 
 @pytest.mark.parametrize("status", [400, 404, 405])
 async def test_five_refusals_before_any_success_stop_the_run_and_give_the_rows_back(
     tmp_path: Path, status: int
-):
+) -> None:
     """Design decision 8: a wrong address is likelier than wrong rows."""
     jobs = hourly(40, flows=20)
     scenario = f'[[faults]]\nkind = "status"\nstatus = {status}\non = "trigger"\n'
@@ -155,7 +156,7 @@ async def test_five_refusals_before_any_success_stop_the_run_and_give_the_rows_b
         assert ending.summary["counts"] | {"pending": 40} == ending.summary["counts"]
 
 
-async def test_a_refusal_is_believed_once_something_worked(tmp_path: Path):
+async def test_a_refusal_is_believed_once_something_worked(tmp_path: Path) -> None:
     """Design decision 8: rows that were refused before the first success fail when it comes."""
     jobs = hourly(20, flows=10)
     scenario = '[[faults]]\nkind = "status"\nstatus = 404\nflows = [3300, 3301]\n'
@@ -167,7 +168,7 @@ async def test_a_refusal_is_believed_once_something_worked(tmp_path: Path):
         assert statuses(run) == {"succeeded": 16, "failed": 4}
 
 
-async def test_a_list_of_refused_rows_alone_fails_in_the_end(tmp_path: Path):
+async def test_a_list_of_refused_rows_alone_fails_in_the_end(tmp_path: Path) -> None:
     """Fewer than five refusals, and nothing else left: they are failures then."""
     jobs = hourly(3, flows=3)
     async with rig(tmp_path, '[[faults]]\nkind = "status"\nstatus = 404\n') as run:
@@ -177,7 +178,7 @@ async def test_a_list_of_refused_rows_alone_fails_in_the_end(tmp_path: Path):
         assert statuses(run) == {"failed": 3}
 
 
-async def test_an_expired_token_is_renewed_once_for_all(tmp_path: Path):
+async def test_an_expired_token_is_renewed_once_for_all(tmp_path: Path) -> None:
     """F61: rows in flight are sent again, none fails."""
     jobs = hourly(100)
     async with rig(tmp_path, "token_lifetime_s = 1\n[latency]\nshape = 'constant'\nmedian_ms = 30\n") as run:
@@ -188,7 +189,7 @@ async def test_an_expired_token_is_renewed_once_for_all(tmp_path: Path):
         assert sum(call.api == "token" for call in run.verdict(jobs).calls) <= 10
 
 
-async def test_a_wrong_secret_stops_the_run_before_anything_is_sent(tmp_path: Path):
+async def test_a_wrong_secret_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:
     """Design decision 8: 1003."""
     jobs = hourly(10)
     async with rig(tmp_path) as run:
@@ -200,7 +201,7 @@ async def test_a_wrong_secret_stops_the_run_before_anything_is_sent(tmp_path: Pa
         assert run.verdict(jobs).sends == []
 
 
-async def test_a_429_pauses_everybody_and_fails_no_row(tmp_path: Path):
+async def test_a_429_pauses_everybody_and_fails_no_row(tmp_path: Path) -> None:
     """P18, design decision 15: the rate is cut until the gateway is content."""
     jobs = hourly(250, flows=25)
     async with rig(tmp_path, 'rate_limit = "100/s"\n') as run:
@@ -212,7 +213,7 @@ async def test_a_429_pauses_everybody_and_fails_no_row(tmp_path: Path):
         assert sum(call.status == 429 for call in verdict.calls) >= 1
 
 
-async def test_nothing_starts_before_the_time_that_a_retry_after_names(tmp_path: Path):
+async def test_nothing_starts_before_the_time_that_a_retry_after_names(tmp_path: Path) -> None:
     """P18."""
     jobs = hourly(40, flows=20)
     scenario = '[[faults]]\nkind = "status"\nstatus = 429\ncalls = [10]\non = "trigger"\n'
@@ -225,7 +226,7 @@ async def test_nothing_starts_before_the_time_that_a_retry_after_names(tmp_path:
         assert min(later) >= (refused.done or 0) + 1.9
 
 
-async def test_every_window_holds_its_rate_and_the_rate_is_reached(tmp_path: Path):
+async def test_every_window_holds_its_rate_and_the_rate_is_reached(tmp_path: Path) -> None:
     """P15: as the ledger saw it, look-ups and the token included."""
     jobs = hourly(150, flows=30)
     async with rig(tmp_path) as run:
@@ -237,15 +238,11 @@ async def test_every_window_holds_its_rate_and_the_rate_is_reached(tmp_path: Pat
         assert took < 150 / 60 * 1.15
 
 
-async def test_the_rate_holds_over_a_restart(tmp_path: Path):
+async def test_the_rate_holds_over_a_restart(tmp_path: Path) -> None:
     """P16."""
     jobs = hourly(120, flows=30)
     async with rig(tmp_path) as run:
-
-        def stop_soon(running: Run) -> None:
-            running.tally.moved = _stop_after(running, 50)  # type: ignore[method-assign]  # a tap, not a mock
-
-        await run.trigger(jobs, rates=(Rate(60, 1.0),), ready=stop_soon)
+        await run.trigger(jobs, rates=(Rate(60, 1.0),), watch=after(50, interrupt))
         ending = await run.resume()
 
         verdict = run.assert_proven(jobs)
@@ -254,26 +251,11 @@ async def test_the_rate_holds_over_a_restart(tmp_path: Path):
         assert verdict.busiest(0.95) <= 60
 
 
-def _stop_after(running: Run, rows: int):  # noqa: ANN202 - a tap
-    moved = running.tally.moved
-
-    def tap(before: State, after: State, count: int = 1) -> None:
-        moved(before, after, count)
-        if running.tally.counts[State.SUCCEEDED] >= rows:
-            running.stop(Stop(130, "interrupted"))
-
-    return tap
-
-
-async def test_a_drained_run_goes_on_where_it_stopped(tmp_path: Path):
+async def test_a_drained_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """P1, P31: the drain records what was not sent; resume does the rest, each job once."""
     jobs = hourly(200)
     async with rig(tmp_path) as run:
-
-        def stop_soon(running: Run) -> None:
-            running.tally.moved = _stop_after(running, 40)  # type: ignore[method-assign]  # a tap, not a mock
-
-        first = await run.trigger(jobs, ready=stop_soon)
+        first = await run.trigger(jobs, watch=after(40, interrupt))
 
         assert first.exit_code == 130
         assert first.summary["counts"]["sending"] == 0
@@ -284,22 +266,11 @@ async def test_a_drained_run_goes_on_where_it_stopped(tmp_path: Path):
         assert ending.summary["sends"] == 200
 
 
-async def test_leaving_at_once_leaves_only_doubts_that_resume_settles(tmp_path: Path):
+async def test_leaving_at_once_leaves_only_doubts_that_resume_settles(tmp_path: Path) -> None:
     """P7, P31: the second signal."""
     jobs = hourly(100)
     async with rig(tmp_path, "[latency]\nshape = 'uniform'\nlow_ms = 20\nhigh_ms = 120\n") as run:
-
-        def leave_soon(running: Run) -> None:
-            moved = running.tally.moved
-
-            def tap(before: State, after: State, count: int = 1) -> None:
-                moved(before, after, count)
-                if running.tally.counts[State.SUCCEEDED] >= 20:
-                    running.leave()
-
-            running.tally.moved = tap  # type: ignore[method-assign]  # a tap, not a mock
-
-        first = await run.trigger(jobs, ready=leave_soon)
+        first = await run.trigger(jobs, watch=after(20, Run.leave))
         assert 0 < first.summary["counts"]["sending"] <= 16
 
         ending = await run.resume()
@@ -307,7 +278,7 @@ async def test_leaving_at_once_leaves_only_doubts_that_resume_settles(tmp_path: 
         assert ending.exit_code == 0
 
 
-async def test_failed_rows_can_be_run_again(tmp_path: Path):
+async def test_failed_rows_can_be_run_again(tmp_path: Path) -> None:
     """`resume --rerun failed,skipped`: what failed is sent again; what succeeded is not."""
     jobs = hourly(50, flows=5)
     async with rig(tmp_path, "[flows]\nno_task = [3302]\n") as run:
@@ -320,7 +291,7 @@ async def test_failed_rows_can_be_run_again(tmp_path: Path):
         assert ending.exit_code == 0
 
 
-async def test_unknown_rows_are_looked_up_before_they_are_run_again(tmp_path: Path):
+async def test_unknown_rows_are_looked_up_before_they_are_run_again(tmp_path: Path) -> None:
     """P6: `resume --rerun unknown` sends only what is proven absent."""
     scenario = """
         lookup = "forbidden"
@@ -348,7 +319,7 @@ async def test_unknown_rows_are_looked_up_before_they_are_run_again(tmp_path: Pa
         assert ways["2"] == "reconciled"
 
 
-async def test_a_baseline_skips_what_exists(tmp_path: Path):
+async def test_a_baseline_skips_what_exists(tmp_path: Path) -> None:
     """F66, design decision 3."""
     jobs = hourly(20, flows=4)
     there = "".join(f"[[instances]]\nflow = {f}\ntrigger_time = {t}\nstatus = 1\n" for f, t in jobs[:3])
@@ -361,7 +332,7 @@ async def test_a_baseline_skips_what_exists(tmp_path: Path):
         assert len(verdict.sends) == 17
 
 
-async def test_an_older_instance_is_not_taken_for_ours(tmp_path: Path):
+async def test_an_older_instance_is_not_taken_for_ours(tmp_path: Path) -> None:
     """P3, F66, design decision 3: found, but older than our first send: unknown."""
     jobs = hourly(4, flows=2)
     there = f"[[instances]]\nflow = {jobs[0][0]}\ntrigger_time = {jobs[0][1]}\nstatus = 1\n"
@@ -375,7 +346,7 @@ async def test_an_older_instance_is_not_taken_for_ours(tmp_path: Path):
         assert "older" in rows[0]["message"]
 
 
-async def test_duplicates_that_are_sent_are_flagged_and_never_settled_by_a_look_up(tmp_path: Path):
+async def test_duplicates_that_are_sent_are_flagged_and_never_settled_by_a_look_up(tmp_path: Path) -> None:
     """Design decision 5."""
     jobs = [*hourly(4, flows=2), (3300, hourly(1)[0][1] + 1000)]
     faults = '[[faults]]\nkind = "code"\ncode = 500\n'.replace('"code"\ncode = 500', '"reset"')
@@ -389,7 +360,7 @@ async def test_duplicates_that_are_sent_are_flagged_and_never_settled_by_a_look_
         assert rows[0]["flags"] == "duplicate_key"
 
 
-async def test_a_lane_may_go_on_after_an_unknown_row_if_the_user_says_so(tmp_path: Path):
+async def test_a_lane_may_go_on_after_an_unknown_row_if_the_user_says_so(tmp_path: Path) -> None:
     """P13: the later rows say that their order is uncertain."""
     scenario = 'lookup = "403"\n[[faults]]\nkind = "reset"\nflows = [3300]\nattempts = [1]\nfirst = 1\n'
     jobs = hourly(10, flows=2)
@@ -411,17 +382,20 @@ async def test_a_lane_may_go_on_after_an_unknown_row_if_the_user_says_so(tmp_pat
         ({"max_failures": Limit(50, percent=True)}, 1),
     ],
 )
-async def test_too_many_failures_stop_the_run(tmp_path: Path, changes: dict[str, object], exit_code: int):
+async def test_too_many_failures_stop_the_run(
+    tmp_path: Path, changes: dict[str, Any], exit_code: int
+) -> None:
     jobs = hourly(100, flows=10)
-    scenario = '[[faults]]\nkind = "code"\ncode = 99404\nflows = [3304, 3305]\n[[faults]]\nkind="hang"\nafter_s=0.02\n'
-    async with rig(tmp_path, scenario + "first = 100\n") as run:
+    refused = '[[faults]]\nkind = "code"\ncode = 99404\nflows = [3304, 3305]\n'
+    slow = '[[faults]]\nkind = "hang"\nafter_s = 0.02\nfirst = 100\n'
+    async with rig(tmp_path, refused + slow) as run:
         ending = await run.trigger(jobs[:20], in_flight=2, **changes)
 
         assert ending.exit_code == exit_code
         run.verdict(jobs).assert_none_twice()
 
 
-async def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path):
+async def test_a_redirect_stops_the_run_and_is_not_followed(tmp_path: Path) -> None:
     """P29, F45."""
     jobs = hourly(20)
     scenario = '[[faults]]\nkind = "redirect"\nstatus = 302\nlocation = "http://127.0.0.1:9/elsewhere"\n'
@@ -441,7 +415,7 @@ class Listener:
         self.heard.append(outcome)
 
 
-async def test_an_observer_hears_of_every_row_once_and_as_the_results_tell_it(tmp_path: Path):
+async def test_an_observer_hears_of_every_row_once_and_as_the_results_tell_it(tmp_path: Path) -> None:
     jobs = hourly(60, flows=6)
     listener = Listener()
     scenario = '[flows]\nno_task = [3302]\n[[faults]]\nkind = "code"\ncode = 62109\nrate = 0.2\n'
@@ -458,7 +432,7 @@ async def test_an_observer_hears_of_every_row_once_and_as_the_results_tell_it(tm
             assert outcome.flags == row["flags"]
 
 
-async def test_one_worker_is_enough_for_everything(tmp_path: Path):
+async def test_one_worker_is_enough_for_everything(tmp_path: Path) -> None:
     """No call waits for another worker: look-ups and sends share one."""
     scenario = '[[faults]]\nkind = "code"\ncode = 62109\nrate = 0.3\nwhen = "after"\n'
     jobs = hourly(20, flows=4)

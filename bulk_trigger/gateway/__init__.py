@@ -1,4 +1,4 @@
-"""The EnOS API gateway over HTTP: what is said (`http`, `auth`), how it travels (`direct`, `wire`), what came back.
+"""The EnOS API gateway over HTTP: what is said (`http`, `auth`), and how it travels (`direct`, `wire`).
 
 Two wires carry calls: `direct`, made for triggers, and `wire`, on aiohttp, for everything else and behind a
 proxy. Both say exactly how far a call got, because that decides whether it may be sent again.

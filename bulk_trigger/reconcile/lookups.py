@@ -1,4 +1,4 @@
-"""Asking the gateway what it did with an attempt: Get by the predicted ID, and the list (design decision 7)."""
+"""Asking the gateway what it did with an attempt: Get by the predicted ID, and the list (decision 7)."""
 
 from __future__ import annotations
 
@@ -85,8 +85,10 @@ class Lookups:
         self._overhear(job, reply)
         return reply
 
-    async def _list(self, job: Job, first_sent_s: float | None) -> Reading:
-        """Read all pages of all types. Until a success showed what IDs look like here, look at the whole flow.
+    async def _list(  # noqa: C901 - the contradictions of a documentation
+        self, job: Job, first_sent_s: float | None
+    ) -> Reading:
+        """Read all pages of all types; until a success showed what IDs look like here, of the whole flow.
 
         An instance that could be ours but has another ID than predicted may be just that: ours, under an ID
         that we do not understand yet. Then nothing is absent.

@@ -73,7 +73,7 @@ class Doubts:
     def begin(
         self, case: Case, verdict: Verdict, since: float, *, after_s: float, resend_after_s: float
     ) -> None:
-        """The case cannot go on before it was looked up; `since`: monotonic time of the reply, or of the send."""
+        """The case cannot go on before it was looked up. `since`: when the reply came, or it was sent."""
         doubt = Doubt(verdict=verdict, since=since, resend_at=since + resend_after_s)
         case.doubt = doubt
         self._dispatcher.doubt(case, first_read(doubt, self._waits, since + after_s))

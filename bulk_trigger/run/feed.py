@@ -21,7 +21,7 @@ LOOK_AHEAD_ROWS = 16_384  #: rows that all look-aheads hold together, about
 class Feed:
     """Opens lanes and fills their look-ahead. One task runs `run`."""
 
-    def __init__(  # noqa: PLR0913 - its neighbours
+    def __init__(
         self, journal: Journal, scribe: Scribe, lanes: Lanes, *, low: int, tainted: Container[int], fed: Bell
     ) -> None:
         self._journal = journal

@@ -1,8 +1,8 @@
 """A run: the only place that knows all the stages, and the only one that opens a task group.
 
-    jobs ─► reader ─► journal ─► lanes ─► [intent] ─► limiter ─► gateway ─► verdicts ─► retry ─► [outcome] ─► results
-                                  ▲                                                       │
-                                  └───────────── waiting / reconciling, through here ─────┘
+  jobs ─► reader ─► journal ─► lanes ─► [intent] ─► limiter ─► gateway ─► verdicts ─► retry ─► [outcome] ─►
+                                 ▲                                                      │            results
+                                 └───────────── waiting / reconciling, through here ────┘
 
 A fixed set of workers carries the calls; one task dispatches, one feeds the lanes, one tells how it goes.
 The first reason to stop ends the sending: unsent intents are recorded as such, what is in flight may still
@@ -59,7 +59,7 @@ NO_JOB = Job(0, 0, 0)  #: for calls that concern none
 class Run:
     """One execution of one job list, in its run directory. The journal must be open; `execute` closes it."""
 
-    def __init__(  # noqa: PLR0913 - what a run is made of
+    def __init__(
         self,
         directory: Path,
         journal: Journal,
@@ -131,7 +131,7 @@ class Run:
         return await self._finish()
 
     def _remember(self) -> None:
-        """Take from earlier sessions what still counts: their calls (P16), and what instance IDs look like."""
+        """Take from earlier sessions what still counts: their calls (P16), and how instance IDs look."""
         now_s, rates = self.clock.wall(), self.settings.rates
         longest_s = max((rate.per_s for rate in rates), default=0.0)
         self.limiter.remember(earlier_calls(self._journal, now_s, longest_s))
@@ -331,7 +331,7 @@ class Run:
             for case in self.dispatcher.withdraw():
                 self._scribe.record(self.dispatcher.withdrawn(case, int(self.clock.wall() * 1000)))
         with anyio.move_on_after(self.settings.drain_s):
-            while self.tally.in_flight and not self._leave.is_set():
+            while self.tally.in_flight and not self._leave.is_set():  # noqa: ASYNC110 - two reasons to go on
                 await anyio.sleep(0.02)
 
     async def _finish(self) -> Ending:

@@ -92,7 +92,7 @@ class Tally:
         recent = self._recent
         if now - recent[-1][0] >= _RECENT_S / 20:
             recent.append((now, self.sends))
-        while len(recent) > 2 and recent[1][0] <= now - _RECENT_S:  # noqa: PLR2004 - two ends of a span
+        while len(recent) > 2 and recent[1][0] <= now - _RECENT_S:
             recent.popleft()
         at, sends = recent[0]
         return (self.sends - sends) / (now - at) if now > at else 0.0
@@ -108,7 +108,7 @@ class Tally:
             return None
         wait, seconds = max(self.waits.items(), key=lambda item: item[1])
         share = seconds / took_s
-        if share < 0.2:  # noqa: PLR2004 - less than a fifth is no bottleneck
+        if share < 0.2:
             return None
         cause, cure = _SENTENCES[wait]
         if wait is Wait.ORDER and self.order_waits:
