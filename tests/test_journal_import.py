@@ -231,9 +231,17 @@ import resource, sys
 from pathlib import Path
 from journals import create
 from bulk_trigger.model import Row
+
+def peak():
+    # ru_maxrss of a child begins with what its parent had when it was started; VmHWM is this program's own.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
 rows = (Row(n, n % 999, 1_600_000_000_000 + n * 60_000, b'{"a":1}') for n in range(1, 300_001))
 create(Path(sys.argv[1]), rows).close()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 """
 
 
@@ -247,5 +255,4 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
         env={"PYTHONPATH": f"{Path(__file__).parent.parent}"},
     )
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(done.stdout) * unit < 200 * 2**20
+    assert int(done.stdout) < 200 * 2**20

@@ -551,10 +551,18 @@ async def test_a_list_whose_every_page_is_refused_is_never_absent(code: int) -> 
 
 async def test_a_list_without_end_is_never_absent() -> None:
     """P6, P30: also not after very many pages."""
-    remote = Remote(page=lambda *_: ok(OTHERS))
+    remote = Remote(page=lambda query, _: ok([entry(f"33770-{query.page:014}")]))
 
     assert (await read(remote)).unsure == "the list has no end"
     assert len(remote.queries) <= PAGES
+
+
+async def test_a_list_that_ignores_the_page_is_never_absent_and_soon_found_out() -> None:
+    """P6, P30."""
+    remote = Remote(page=lambda *_: ok(OTHERS))
+
+    assert (await read(remote)).unsure == "the list gives the same page again and again"
+    assert len(remote.queries) <= 3
 
 
 @pytest.mark.parametrize(
