@@ -49,6 +49,7 @@ class Case:
         "sent_ms",
         "state",
         "trial",
+        "urgent",
     )
 
     def __init__(self, job: Job) -> None:
@@ -63,6 +64,7 @@ class Case:
         self.dup_risk = False
         self.order_uncertain = False
         self.anomaly = False
+        self.urgent = False  #: its lane decides the end of the run: it goes before others
         self.trial = False  #: the last send was a trial during a pause: it is not charged
 
     def move(self, state: State) -> None:
@@ -142,20 +144,25 @@ class Lanes:
 
     # --- what acts
 
-    def take(self, now: float, critical_rows: float = inf) -> Case | None:
+    def take(self, now: float, critical_rows: float = inf, *, critical_only: bool = False) -> Case | None:
         """The case that is to act now, or None. Its lane is busy until it is settled, waits or is released.
 
-        `critical_rows`: a lane with at least so many rows left decides the end of the run.
+        `critical_rows`: a lane with at least so many rows left decides the end of the run; its cases are
+        `urgent`. `critical_only`: take no other.
         """
         self._wake(now)
         lane = self._top(self._by_length, _length_key)
         if lane is None:
             return None
-        if lane.rows_left < critical_rows:
+        urgent = lane.rows_left >= critical_rows
+        if critical_only and not urgent:
+            return None
+        if not urgent:
             lane = self._top(self._by_row, _row_key)
         assert lane is not None and lane.case is not None  # noqa: S101, PT018 - both heaps hold every ready lane
         lane.place = "busy"
         self.ready -= 1
+        lane.case.urgent = urgent
         return lane.case
 
     def release(self, case: Case) -> None:

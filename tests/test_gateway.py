@@ -258,7 +258,7 @@ async def test_without_a_usable_token_a_gateway_is_not_ready(reply: bytes) -> No
 
 async def test_a_lost_token_call_is_a_reply_too() -> None:
     async with serving(always(SUCCESS), token=silence) as server:
-        gateway = HttpGateway(settings_for(server.origin, timeout_s=0.05), CREDENTIALS)
+        gateway = HttpGateway(settings_for(server.origin, timeout_s=0.4), CREDENTIALS)
         reply = await gateway.prepare()
         await gateway.aclose()
 

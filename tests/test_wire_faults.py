@@ -384,7 +384,7 @@ async def test_a_reply_that_takes_too_long_times_out_however_it_trickles() -> No
             await asyncio.sleep(0.005)
 
     for script in (trickle, go_on, silence):
-        reply, _ = await trigger_at(script, timeout_s=0.1)
+        reply, _ = await trigger_at(script, timeout_s=0.4)
 
         assert (reply.fault, reply.bytes_out) == (Fault.TIMEOUT, len(BODY))
 

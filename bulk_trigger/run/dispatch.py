@@ -29,6 +29,7 @@ from .outage import TRIAL_S, Outage
 from .scribe import Scribe
 from .tally import Tally, Wait
 
+NEARLY = 0.8
 LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
 
 
@@ -67,7 +68,8 @@ class Dispatcher:
         self.bell = Bell()
         self.outage: Outage | None = None
         self._intended: dict[tuple[int, int], Case] = {}  # intents on their way to the disk
-        self._armed: deque[Case] = deque()  # intents on disk, waiting for their start
+        self._armed: deque[Case] = deque()  # intents on disk, waiting for their start; urgent ones in front
+        self._urgent = 0  # how many of them are urgent
         self._doubts: list[tuple[float, int, Case]] = []  # (due, row, case): waiting for a look-up
         self._checks: deque[Case] = deque()  # with `--baseline`: to be looked up before their first send
         self._turns: deque[asyncio.Future[None]] = deque()  # calls of a worker that want a slot
@@ -102,7 +104,12 @@ class Dispatcher:
     def committed(self, intents: Sequence[Intent]) -> None:
         """These intents are on disk."""
         for intent in intents:
-            self._armed.append(self._intended.pop((intent.row, intent.attempt)))
+            case = self._intended.pop((intent.row, intent.attempt))
+            if case.urgent:
+                self._armed.insert(self._urgent, case)
+                self._urgent += 1
+            else:
+                self._armed.append(case)
         self.bell.ring()
 
     def suspend(self, why: str) -> None:
@@ -131,6 +138,7 @@ class Dispatcher:
         cases = [*self._intended.values(), *self._armed]
         self._intended.clear()
         self._armed.clear()
+        self._urgent = 0
         return cases
 
     # --- the one task
@@ -168,12 +176,18 @@ class Dispatcher:
                 self._count_call()
                 turn.set_result(None)
             elif self._startable() and self._gateway.ready:
+                self._urgent = max(self._urgent - 1, 0)
                 self._hand_over(self._armed.popleft())
             else:
                 self._limiter.give_back(1)
 
+    def _look_up(self, case: Case) -> None:
+        self._tally.lookups_under_way += 1
+        self._idle.pop().set_result(case)
+
     def _hand_over(self, case: Case) -> None:
         self._limiter.started()
+        self._tally.sent(retry=case.attempts > 1)
         case.trial = self.outage is not None
         self._trials += case.trial
         self._idle.pop().set_result(case)
@@ -186,20 +200,21 @@ class Dispatcher:
         """How many calls could start now, if the limiter allows it."""
         now = self._clock.monotonic()
         while self._idle and self._doubts and self._doubts[0][0] <= now:
-            self._idle.pop().set_result(heappop(self._doubts)[2])
+            self._look_up(heappop(self._doubts)[2])
         while self._idle and self._checks:
-            self._idle.pop().set_result(self._checks.popleft())
+            self._look_up(self._checks.popleft())
         sends = min(len(self._armed), len(self._idle))
         if self.outage:
             sends = min(sends, 1) if not self._trials and now >= self.outage.next_at else 0
         return len(self._turns) + sends
 
     def _intend(self) -> None:
-        """Write intents ahead, for at most one in-flight cap of sends."""
+        """Write intents ahead, for at most one in-flight cap of sends; part of it is kept for urgent ones."""
         room = self._room()
         now = self._clock.monotonic()
         critical_rows = self._critical_rows()
-        while room > 0 and (case := self._lanes.take(now, critical_rows)):
+        kept, urgent = self._settings.in_flight // 4, False
+        while room > 0 and (case := self._lanes.take(now, critical_rows, critical_only=room <= kept)):
             if case.state in {State.SENDING, State.RECONCILING}:
                 self._recalled(case)
                 continue
@@ -217,7 +232,8 @@ class Dispatcher:
             self._intended[case.job.row, case.attempts] = case
             self._scribe.intend(Intent(case.job.row, case.attempts, int(self._clock.wall() * 1000)))
             room -= 1
-        if self._intended and not self._armed:
+            urgent |= case.urgent
+        if urgent or (self._intended and not self._armed):
             self._scribe.hurry()
         self._nudge()
 
@@ -225,10 +241,14 @@ class Dispatcher:
         return self._settings.in_flight - len(self._armed) - len(self._intended) - len(self._checks)
 
     def _critical_rows(self) -> float:
-        """How many rows a lane must have left to decide the end of the run (design decision 16)."""
-        latency, cap = self._tally.latency_s, self._settings.in_flight
-        rate = min(self._limiter.per_second(self._clock.monotonic()), cap / latency)
-        return max(self._tally.left / rate / latency, 2.0)
+        """How many rows a lane must have left to decide the end of the run (design decision 16).
+
+        A lane needs a latency and, on the average, a slot for each of its rows. One that is nearly as long as
+        what is left counts already: where many are, they need more than a worker each at the end.
+        """
+        latency_s, cap = self._tally.latency_s, self._settings.in_flight
+        rate = min(self._limiter.per_second(self._clock.monotonic()), cap / latency_s)
+        return max(NEARLY * self._tally.left / rate / (latency_s + 1 / rate), 2.0)
 
     async def _wait(self) -> None:
         """Nothing can start: wait for a change, and remember what for."""

@@ -206,7 +206,6 @@ class Run:
         while True:
             case = await self.dispatcher.hand()
             if case.doubt is not None or case.attempts == 0:
-                self.tally.lookups_under_way += 1
                 try:
                     sent_ms = case.first_sent_ms
                     reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
@@ -219,10 +218,10 @@ class Run:
 
     async def _send(self, case: Case) -> None:
         if self._scribe.broken:  # after this hand-over, but before the first byte: nothing may leave any more
+            self.tally.in_flight -= 1
             return
         case.sent_ms = int(self.clock.wall() * 1000)
         case.first_sent_ms = case.first_sent_ms or case.sent_ms
-        self.tally.sent(retry=case.attempts > 1)
         reply = await self._gateway.trigger(case.job)
         self._judge.reply(case, reply)
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:

@@ -42,7 +42,7 @@ class Tally:
         self.retries = 0
         self.lookups = 0
         self.in_flight = 0  #: triggers under way
-        self.lookups_under_way = 0
+        self.lookups_under_way = 0  #: the same for look-ups
         self.throttled = 0
         self.waits: Counter[Wait] = Counter()
         self.order_waits: Counter[int] = Counter()  # seconds by flow
@@ -71,7 +71,7 @@ class Tally:
             self.skipped_here += rows
 
     def sent(self, *, retry: bool) -> None:
-        """A trigger call starts."""
+        """A trigger call was handed to a worker."""
         self.sends += 1
         self.retries += retry
         self.in_flight += 1
