@@ -22,6 +22,7 @@ from .gateway import Credentials
 from .settings import Settings
 
 LEDGER = "ledger.jsonl"
+LOG = "sandbox.log"  #: its complaints, if it has any
 _START_S = 30.0
 _END_S = 5.0
 
@@ -39,11 +40,15 @@ async def sandbox_process(settings: Settings, directory: Path) -> AsyncIterator[
     if settings.durability == "process":
         command.append("--no-sync")
     command += ["--scenario", str(scenario)]
-    async with await anyio.open_process(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    log = directory / LOG
+    with log.open("wb") as told:
+        process = await anyio.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, start_new_session=True
+        )
+    log.chmod(0o600)
+    async with process:
         try:
-            card = await _card(process)
+            card = await _card(process, log)
             here = Settings(
                 **{
                     **{name: getattr(settings, name) for name in settings.__struct_fields__},
@@ -58,7 +63,7 @@ async def sandbox_process(settings: Settings, directory: Path) -> AsyncIterator[
                 await _end(process)
 
 
-async def _card(process: anyio.abc.Process) -> dict[str, str]:
+async def _card(process: anyio.abc.Process, log: Path) -> dict[str, str]:
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     line = b""
     with anyio.move_on_after(_START_S):
@@ -68,11 +73,8 @@ async def _card(process: anyio.abc.Process) -> dict[str, str]:
         if line:
             card: dict[str, str] = json.loads(line)
             return card
-    assert process.stderr is not None  # noqa: S101 - it is a pipe
-    told = b""
-    with suppress(anyio.EndOfStream), anyio.move_on_after(1.0):
-        told = await process.stderr.receive()
-    lines = told.decode(errors="replace").strip().splitlines()
+    told = await anyio.Path(log).read_text(errors="replace")
+    lines = told.strip().splitlines()
     raise GatewayError(f"the sandbox did not start: {lines[-1] if lines else 'no word from it'}")
 
 

@@ -199,7 +199,7 @@ async def test_a_gateway_is_ready_once_it_has_a_token_and_until_its_renewal_is_d
         assert not gateway.ready
         await gateway.aclose()
 
-    assert (unready.fault, len(server.requests)) == (Fault.NOT_SENT, 2)
+    assert (unready.code, unready.token, len(server.requests)) == (1203, 0, 2)
     assert (reply.success, reply.data) == (True, None)
     assert (first.token, second.token) == (1, 2)
 

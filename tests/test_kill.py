@@ -7,8 +7,10 @@ from collections import Counter
 import os
 from pathlib import Path
 import random
+import resource
 import signal
 import sys
+from typing import Any
 
 from oracle import JobKey, Verdict, assert_accounted, read_results
 import pytest
@@ -17,6 +19,7 @@ from running import hourly
 from bulk_trigger.sandbox import Ledger, Sandbox, Scenario
 
 IN_FLIGHT = 8
+LATENCY = '[latency]\nshape = "uniform"\nlow_ms = 1\nhigh_ms = 40\n'
 SCENARIO = """
     visible_after_s = 0.1
     [latency]
@@ -48,7 +51,7 @@ class Program:
             "BULK_TRIGGER_APP_SECRET": card["appSecret"],
         }
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: str, **how: Any) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -57,9 +60,10 @@ class Program:
             env=self._environment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            **how,
         )
 
-    async def run(self, jobs: Path) -> asyncio.subprocess.Process:
+    async def run(self, jobs: Path, **how: Any) -> asyncio.subprocess.Process:
         quick = [
             "--rate",
             "none",
@@ -70,7 +74,7 @@ class Program:
             "--no-progress",
         ]
         return await self.start(
-            "run", str(jobs), "--run-dir", str(self.folder / "run"), *self._target, *quick
+            "run", str(jobs), "--run-dir", str(self.folder / "run"), *self._target, *quick, **how
         )
 
     async def resume(self) -> asyncio.subprocess.Process:
@@ -134,10 +138,8 @@ async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_name
 ) -> None:
     """P1, P8: at most once; the rows in doubt are reported, at most twice the in-flight cap per kill."""
     jobs = hourly(150, flows=30)
-    latency = '[latency]\nshape = "uniform"\nlow_ms = 1\nhigh_ms = 40\n'
-
     code = await kill_and_resume(
-        tmp_path, 'lookup = "forbidden"\n' + latency, jobs, random.Random(seed), kills=1
+        tmp_path, 'lookup = "forbidden"\n' + LATENCY, jobs, random.Random(seed), kills=1
     )
 
     verdict = Verdict(tmp_path / "ledger.jsonl", jobs)
@@ -151,3 +153,33 @@ async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_name
     proven = {job for job, row in zip(jobs, rows, strict=True) if row["status"] == "succeeded"}
     in_doubt = {job for job, row in zip(jobs, rows, strict=True) if row["status"] == "unknown"}
     assert set(verdict.effects) - proven <= in_doubt
+
+
+@pytest.mark.parametrize("limit_kib", [160, 320, 480])
+async def test_a_disk_that_is_full_stops_the_sending_and_resume_goes_on(
+    tmp_path: Path, limit_kib: int
+) -> None:
+    """P21: the journal breaks somewhere in the run: exit 4, and after room was made each job exactly once."""
+    jobs = hourly(1500, flows=50)
+    path = tmp_path / "jobs.csv"
+    path.write_text("flowId,triggerTime\n" + "".join(f"{flow},{time}\n" for flow, time in jobs))
+    async with Sandbox(
+        Scenario.parse(LATENCY), ledger=Ledger(tmp_path / "ledger.jsonl", durable=False)
+    ) as sandbox:
+        program = Program(sandbox, tmp_path)
+        broken = await program.run(path, preexec_fn=lambda: _limit_files(limit_kib * 1024))
+        _, told = await asyncio.wait_for(broken.communicate(), 60)
+        assert (broken.returncode, b"Traceback" in told) == (4, False), told
+
+        resumed = await program.resume()
+        await asyncio.wait_for(resumed.communicate(), 60)
+        assert resumed.returncode == 0
+
+    verdict = Verdict(tmp_path / "ledger.jsonl", jobs)
+    verdict.assert_each_once()
+    verdict.assert_in_order()
+
+
+def _limit_files(size: int) -> None:
+    """No file may grow beyond that: as on a full disk, a write fails."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -19,7 +19,7 @@ import msgspec
 import orjson
 
 from ..errors import SettingsError
-from ..model import Fault, Job, Reply
+from ..model import Job, Reply
 from ..ports import Clock, InstanceQuery, SystemClock
 from ..settings import Settings, check_gateway
 from .answer import Answer
@@ -31,6 +31,7 @@ from .wire import Wire, address
 
 SERVICE = {"v2.0": "/dataflow-batch-service/v2.0", "v2.1": "/batch-processing-service/v2.1"}
 TOKEN_SERVICE = "/apim-token-service/v2.0/token/get"  # noqa: S105 - a path
+TOKEN_EXPIRED = 1203  #: service code
 TOKEN_SUCCESS_KEY = SUCCESS_KEY["v2.0"]  #: in every API version
 CLOCK_TOLERANCE_S = 30.0  #: a difference to the gateway's clock that could be the reason for a refusal
 MESSAGE_LENGTH = 300
@@ -162,7 +163,9 @@ class HttpGateway:
     async def _call(self, endpoint: _Endpoint, body: bytes = b"") -> Reply:
         token = self._tokens.current
         if token is None:  # refused between the caller's look at `ready` and now
-            return Reply(fault=Fault.NOT_SENT, message="the access token was refused meanwhile")
+            return Reply(
+                code=TOKEN_EXPIRED, message="the access token was refused meanwhile; nothing was sent"
+            )
         timestamp = str(self._now_ms())
         headers = {
             "apim-accesstoken": token.value,

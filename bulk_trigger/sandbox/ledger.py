@@ -23,13 +23,25 @@ clock, comparable between processes until the next boot.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import sys
+import time
 
 import msgspec
 
+if sys.platform != "win32":
+    import fcntl
+
+_LOCK_TRIES = 100
+_LOCK_PAUSE_S = 0.1
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+class LedgerError(OSError):
+    """The ledger cannot be written."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="kind"):
@@ -187,10 +199,26 @@ class Ledger:
 
 
 def _open_whole(path: Path) -> int:
-    """Open *path* for appending, without a torn last line."""
+    """Open *path* for appending, without a torn last line, when nobody else writes to it any more.
+
+    The sandbox of a run that was killed needs a moment to notice; what it still writes has to be seen.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    _wait_for_lock(file, path)
     os.ftruncate(file, path.read_bytes().rfind(b"\n") + 1)
     return file
+
+
+def _wait_for_lock(file: int, path: Path) -> None:
+    if sys.platform == "win32":
+        return
+    for _ in range(_LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOCK_PAUSE_S)
+    os.close(file)
+    raise LedgerError(f"{path} is written by another sandbox")
 
 
 def _whole_lines(content: bytes) -> Iterator[Event]:
