@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 
 from .gateway import Credentials
-from .launch import Opened, create, execute, reopen
+from .launch import Opened, check_credentials, create, execute, reopen
 from .model import Outcome, State
 from .ports import Gateway, Observer
 from .reader import JobList, JobTuple, JobTuples
@@ -54,6 +54,7 @@ async def run_jobs(  # noqa: PLR0913 - what a run is made of
     Raises `InputError`, `SettingsError`, `RunRefused` (nothing was sent), `GatewayError`, `JournalError`.
     Whatever becomes of single jobs is no exception: it is in the ending's counts and in the results.
     """
+    check_credentials(settings, credentials, gateway)
     opened = await _create(jobs, Path(directory), settings, outputs=outputs, again=again)
     with opened:
         return await execute(opened, credentials, gateway=gateway, observer=observer, outputs=outputs)
@@ -83,8 +84,11 @@ class JobStream:
     def __init__(self) -> None:
         self._outcomes: deque[Outcome] = deque()
         self._bell = Bell()
+        self._run: Run | None = None
+        self._left = False
         self._over = False
         self._ending: Ending | None = None
+        self._error: Exception | None = None
 
     @property
     def ending(self) -> Ending:
@@ -98,21 +102,40 @@ class JobStream:
         self._outcomes.append(outcome)
         self._bell.ring()
 
-    def end(self, ending: Ending | None) -> None:
-        """Take note that nothing comes any more."""
-        self._ending = ending
-        self._over = True
-        self._bell.ring()
-
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
         while not self._outcomes:
+            if self._error:
+                raise self._error
             if self._over:
                 raise StopAsyncIteration
             await self._bell.wait()
         return self._outcomes.popleft()
+
+    async def _carry_out(
+        self, opened: Opened, credentials: Credentials | None, gateway: Gateway | None
+    ) -> None:
+        try:
+            self._ending = await execute(
+                opened, credentials, gateway=gateway, observer=self, ready=self._begin
+            )
+        except Exception as error:  # noqa: BLE001 - raised again by whoever iterates, or leaves the block
+            self._error = error
+        finally:
+            self._over = True
+            self._bell.ring()
+
+    def _begin(self, run: Run) -> None:
+        self._run = run
+        if self._left:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._left = True
+        if self._run:
+            self._run.stop(Stop(7, "the caller left"))
 
 
 @asynccontextmanager
@@ -127,27 +150,23 @@ async def stream_jobs(  # noqa: PLR0913 - what a run is made of
 ) -> AsyncIterator[JobStream]:
     """Run a job list, and iterate over its outcomes as they come; arguments and errors as in `run_jobs`.
 
-    Leaving the block early stops the run: it drains, and can be resumed.
+    Leaving the block early, by an exception too, stops the run: it drains, and can be resumed.
     """
-    opened = await _create(jobs, Path(directory), settings, again=again)
+    check_credentials(settings, credentials, gateway)
     stream = JobStream()
-    runs: list[Run] = []
-
-    async def carry_out() -> None:
-        ending = None
-        try:
-            ending = await execute(opened, credentials, gateway=gateway, observer=stream, ready=runs.append)
-        finally:
-            stream.end(ending)
-
-    with opened:
+    raised: Exception | None = None
+    with await _create(jobs, Path(directory), settings, again=again) as opened:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(carry_out)
+            tasks.start_soon(stream._carry_out, opened, credentials, gateway)  # noqa: SLF001 - its own module
             try:
                 yield stream
+            except Exception as error:  # noqa: BLE001 - raised again when the run has drained
+                raised = error
             finally:
-                for run in runs:
-                    run.stop(Stop(7, "the caller left"))
+                stream._leave()  # noqa: SLF001 - as above
+    raised = raised or stream._error  # noqa: SLF001 - as above
+    if raised:
+        raise raised
 
 
 async def _create(

@@ -29,6 +29,8 @@ class Breaker:
 
     def __init__(self) -> None:
         self._bad: deque[tuple[float, int]] = deque()  # (time, flow) of the sends since the last good reply
+        self._since = 0.0  # when the first of them failed, however long ago
+        self._failing = False
         self._unreachable = 0
         self._nonsense = 0
         self._anomalies = 0
@@ -49,6 +51,8 @@ class Breaker:
         self._unreachable = self._unreachable + 1 if verdict.kind is Kind.UNREACHABLE else 0
         self._nonsense = self._nonsense + 1 if verdict.nonsense else 0
         self._anomalies += verdict.anomaly
+        if not self._failing:
+            self._failing, self._since = True, now
         self._bad.append((now, flow_id))
         while self._bad[0][0] < now - _SPAN_S:
             self._bad.popleft()
@@ -57,6 +61,7 @@ class Breaker:
     def clear(self) -> None:
         """Forget what went wrong."""
         self._bad.clear()
+        self._failing = False
         self._unreachable = self._nonsense = self._anomalies = 0
 
     def _why(self, verdict: Verdict, now: float, lanes_left: int, latency_s: float) -> str | None:
@@ -69,7 +74,7 @@ class Breaker:
         if (
             lanes_left > 1
             and len(self._bad) >= self.sends
-            and now - self._bad[0][0] >= max(self.least_s, LATENCIES * latency_s)
+            and now - self._since >= max(self.least_s, LATENCIES * latency_s)
             and len({flow for _, flow in self._bad}) >= self.flows
         ):
             return f"no good reply to the last {len(self._bad)} sends ({verdict.code})"

@@ -202,6 +202,14 @@ def describe(jobs: JobList | JobTuples, name: str | None = None) -> Input:
     )
 
 
+def check_credentials(settings: Settings, credentials: Credentials | None, gateway: Gateway | None) -> None:
+    """Refuse, before a run is made, what could not be sent. Raises `SettingsError`."""
+    if credentials is None and gateway is None and not settings.is_sandbox:
+        raise SettingsError(
+            "no credentials; set BULK_TRIGGER_APP_KEY and BULK_TRIGGER_APP_SECRET, or ..._FILE for each"
+        )
+
+
 @asynccontextmanager
 async def _gateway(
     opened: Opened, credentials: Credentials | None, gateway: Gateway | None
@@ -212,11 +220,9 @@ async def _gateway(
     elif settings.is_sandbox:
         async with sandbox_process(settings, opened.directory) as (here, own):
             yield settings, HttpGateway(here, own)
-    elif credentials is None:
-        raise SettingsError(
-            "no credentials; set BULK_TRIGGER_APP_KEY and BULK_TRIGGER_APP_SECRET, or ..._FILE for each"
-        )
     else:
+        check_credentials(settings, credentials, gateway)
+        assert credentials is not None  # noqa: S101 - just checked
         yield settings, HttpGateway(settings, credentials)
 
 

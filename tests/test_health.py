@@ -69,6 +69,11 @@ def test_a_burst_of_quick_failures_waits_for_the_successes_that_are_still_to_com
     assert opened_at([TIMEOUT] * 300, every_s=0.02, latency_s=1.0) == 151
 
 
+def test_replies_that_take_long_to_fail_open_it_all_the_same() -> None:
+    """A black hole: each batch of time-outs comes long after the one before it."""
+    assert opened_at([TIMEOUT] * 100, every_s=0.3, latency_s=5.0) in {51, 52}
+
+
 def test_one_flow_alone_says_nothing_about_the_gateway() -> None:
     """P14: a stuck flow does not stop the others, and the last lane goes on with ordinary attempts."""
     assert opened_at([TIMEOUT] * 100, flows=1) is None

@@ -91,6 +91,19 @@ async def test_a_wrong_path_is_found_out_with_few_flows_too(tmp_path: Path, flow
         run.assert_proven(jobs).assert_each_once()
 
 
+async def test_refusals_during_an_outage_are_believed_or_stop_the_run_but_never_hang_it(
+    tmp_path: Path,
+) -> None:
+    """Design decisions 8 and 9: nonsense first, so nothing is sent but trials; and the trials are refused."""
+    jobs = hourly(6, flows=2)
+    scenario = '[[faults]]\nkind = "garbage"\non = "trigger"\nfirst = 3\n'
+    async with rig(tmp_path, scenario + '[[faults]]\nkind = "status"\nstatus = 404\n') as run:
+        ending = await run.trigger(jobs)
+
+        assert ending.exit_code in {1, 4}
+        assert run.verdict(jobs).effects == []
+
+
 async def test_the_last_rows_of_a_resume_end_the_run_even_if_nothing_is_sent_for_them(tmp_path: Path) -> None:
     """No hang: rows in doubt that no look-up may settle end when their turn comes."""
     jobs = hourly(6, flows=2)

@@ -182,15 +182,29 @@ class Dispatcher:
                 self._limiter.give_back(1)
 
     def _look_up(self, case: Case) -> None:
-        self._tally.lookups_under_way += 1
-        self._idle.pop().set_result(case)
+        if hand := self._idle_hand():
+            self._tally.lookups_under_way += 1
+            hand.set_result(case)
+        else:
+            self._checks.append(case)
+
+    def _idle_hand(self) -> asyncio.Future[Case] | None:
+        """A worker that waits; one that was cancelled meanwhile does not."""
+        while self._idle:
+            if not (hand := self._idle.pop()).done():
+                return hand
+        return None
 
     def _hand_over(self, case: Case) -> None:
+        if (hand := self._idle_hand()) is None:
+            self._limiter.give_back(1)
+            self._armed.appendleft(case)
+            return
         self._limiter.started()
         self._tally.sent(retry=case.attempts > 1)
         case.trial = self.outage is not None
         self._trials += case.trial
-        self._idle.pop().set_result(case)
+        hand.set_result(case)
 
     def _count_call(self) -> None:
         self._tally.lookups += 1
@@ -274,7 +288,7 @@ class Dispatcher:
 
     def _what_for(self) -> dict[Wait, int]:
         """What the lanes that have rows wait for, and how many of them for each."""
-        if self.outage:
+        if self.outage and (self._armed or self._trials or not self.outage.answering):
             return {Wait.OUTAGE: 1}
         if self._armed:
             return {Wait.IN_FLIGHT: 1}

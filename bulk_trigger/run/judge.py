@@ -70,7 +70,7 @@ class Judge:
         """A worker's send has its reply, or never will."""
         now = self._clock.monotonic()
         verdict = self._lookups.calibration.check_id(case.job, judge(case.job, reply))
-        self._tally.replied(reply.latency_s)
+        self._tally.replied(None if reply.fault else reply.latency_s)
         if not case.trial:
             case.charged += verdict.kind not in {Kind.THROTTLED, Kind.TOKEN}
         self._observe(case, verdict, reply, now)

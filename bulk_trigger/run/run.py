@@ -240,7 +240,7 @@ class Run:
 
     def _look_whether_over(self) -> None:
         left = self.tally.left
-        if left and left == self._judge.held:
+        if left and left == self._judge.held and not self._stop:
             self._judge.release_held(self.clock.monotonic())
             left = self.tally.left
         if not left:
@@ -277,7 +277,7 @@ class Run:
 
     def _stalled(self) -> bool:
         """Nothing is under way or about to be: believe the refusals, if that is what the lanes wait for."""
-        if not (self._feed.is_idle and self._judge.held):
+        if self._stop or not (self._feed.is_idle and self._judge.held):
             return False
         self._judge.release_held(self.clock.monotonic())
         self._look_whether_over()
@@ -325,13 +325,18 @@ class Run:
 
     async def _drain(self) -> None:
         """Record what was not sent, and let what is in flight answer."""
-        with suppress(JournalError):  # then nothing can be recorded, and `resume` will look everything up
-            await self._scribe.flushed()
-            for case in self.dispatcher.withdraw():
-                self._scribe.record(self.dispatcher.withdrawn(case, int(self.clock.wall() * 1000)))
+        await self._withdraw()
         with anyio.move_on_after(self.settings.drain_s):
             while self.tally.in_flight and not self._leave.is_set():  # noqa: ASYNC110 - two reasons to go on
                 await anyio.sleep(0.02)
+
+    async def _withdraw(self) -> None:
+        """Record what has an intent and was not sent. If that fails, `resume` will look it up."""
+        with suppress(JournalError):
+            await self._scribe.flushed()
+            for case in self.dispatcher.withdraw():
+                self._scribe.record(self.dispatcher.withdrawn(case, int(self.clock.wall() * 1000)))
+                self.tally.moved(State.SENDING, State.PENDING)
 
     async def _finish(self) -> Ending:
         """Write what there is to write, and close the journal. No cancellation reaches this."""
@@ -345,9 +350,11 @@ class Run:
         return ending
 
     async def _close(self) -> Ending:
+        await self._withdraw()  # after a cancellation; a drain has done it already
         with suppress(JournalError):
             await self._take_back_refusals()
             await self._scribe.flushed()
+        self.tally.waiting_for = ""
         took_s = self.clock.monotonic() - self.tally.started_at
         exit_code = self.exit_code()
         reason = self._stop.reason if self._stop and self.tally.left else ""

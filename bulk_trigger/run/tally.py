@@ -76,10 +76,11 @@ class Tally:
         self.retries += retry
         self.in_flight += 1
 
-    def replied(self, latency_s: float) -> None:
-        """A trigger call has ended."""
+    def replied(self, latency_s: float | None) -> None:
+        """A trigger call has ended; None if no reply came, which says nothing about how long replies take."""
         self.in_flight -= 1
-        self.latency_s += 0.02 * (latency_s - self.latency_s)
+        if latency_s is not None:
+            self.latency_s += 0.02 * (latency_s - self.latency_s)
 
     def waited(self, wait: Wait, seconds: float) -> None:
         """The next send waited so long for that."""
