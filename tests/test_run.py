@@ -13,7 +13,6 @@ from bulk_trigger import Outcome, Rate, State
 from bulk_trigger.run import Run
 from bulk_trigger.settings import Duplicates, Limit, OnFailure, OnUnknown
 
-
 STALLED_S = 0.8  #: a window of a second, seen by a sandbox that a busy machine may hold up for a fifth of it
 
 
