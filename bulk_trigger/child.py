@@ -15,6 +15,7 @@ import sys
 
 import anyio
 import anyio.abc
+import msgspec
 
 from .errors import GatewayError
 from .files import write_whole
@@ -49,13 +50,8 @@ async def sandbox_process(settings: Settings, directory: Path) -> AsyncIterator[
     async with process:
         try:
             card = await _card(process, log)
-            here = Settings(
-                **{
-                    **{name: getattr(settings, name) for name in settings.__struct_fields__},
-                    "gateway": card["url"],
-                    "user_id": card["userId"],
-                    "org_id": card["orgId"],
-                }
+            here = msgspec.structs.replace(
+                settings, gateway=card["url"], user_id=card["userId"], org_id=card["orgId"]
             )
             yield here, Credentials(card["appKey"], card["appSecret"])
         finally:

@@ -21,7 +21,7 @@ from ..errors import IllegalMove
 from ..health import Budget
 from ..lanes import Case, Lanes
 from ..limiter import Limiter
-from ..model import Evidence, Intent, Reply, State, Step
+from ..model import Intent, Reply, State
 from ..ports import Clock, Gateway
 from ..settings import Settings
 from .bell import Bell
@@ -363,19 +363,3 @@ class Dispatcher:
             raise IllegalMove("the limiter granted more than it was asked for")
         self._limiter.started()
         self._count_call()
-
-    @staticmethod
-    def withdrawn(case: Case, at_ms: int) -> Step:
-        """The record that an intent was never sent; the attempt's number is free again."""
-        case.move(State.PENDING)
-        step = Step(
-            row=case.job.row,
-            state=State.PENDING,
-            at_ms=at_ms,
-            attempt=case.attempts,
-            evidence=Evidence.NOT_APPLIED,
-            code="not-sent",
-            message="the run stopped before this attempt was sent",
-        )
-        case.attempts -= 1
-        return step

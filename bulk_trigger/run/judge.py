@@ -178,7 +178,6 @@ class Judge:
         seconds = pause_length(pause.hint_s, self._pauses)
         self._pauses += 1
         if pause.cut:
-            self._tally.throttled += 1
             self._limiter.cut(self._tally.rate(self._clock.monotonic()))
         self._patience.excuse(min(pause.hint_s or 0.0, seconds))
         self._limiter.pause(seconds)

@@ -41,6 +41,13 @@ def finding_of(verdict: Verdict, reply: Reply | None = None) -> Finding:
     return Finding(evidence=verdict.evidence, code=verdict.code, message=verdict.message, reply=reply)
 
 
+NOT_SENT = Finding(
+    evidence=Evidence.NOT_APPLIED,
+    code="not-sent",
+    message="the run stopped before this attempt was sent",
+)
+
+
 class Moves:
     """Moves cases, in the journal, the lanes and the tally alike."""
 
@@ -104,6 +111,12 @@ class Moves:
                 bytes_out=reply.bytes_out if reply else None,
             )
         )
+
+    def withdraw(self, case: Case) -> None:
+        """Record that the last intent was never sent; the attempt's number is free again."""
+        case.sent_ms = None  # a step with it would count as a send
+        self.step(case, State.PENDING, NOT_SENT)
+        case.attempts -= 1
 
     def _settle(self, case: Case, state: State, decision: Decision) -> None:
         stop_lane = next((other for other in decision.others if isinstance(other, StopLane)), None)

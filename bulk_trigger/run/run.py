@@ -113,7 +113,8 @@ class Run:
     async def execute(self) -> Ending:
         """Trigger everything that is left to do; returns when every row has ended, or the run has stopped.
 
-        Raises `JournalError` only if not even the reason can be told apart from it.
+        Raises only what is no `BulkTriggerError`: a bug of ours, or the caller's cancellation. What is known
+        is recorded before.
         """
         self._scribe = Scribe(self._journal, self._committed, threaded=self._threaded)
         self._wire()
@@ -160,7 +161,7 @@ class Run:
         self._feed = Feed(self._journal, self._scribe, lanes, low=low, tainted=tainted, fed=bell)
         self._lookups = Lookups(self._gateway, clock, self.dispatcher.turn, self._overhear)
         patience = Patience(settings.patience_s)
-        moves = Moves(**shared, scribe=self._scribe, stop=self.stop, stop_flow=self._stop_flow)
+        moves = self._moves = Moves(**shared, scribe=self._scribe, stop=self.stop, stop_flow=self._stop_flow)
         self._doubts = Doubts(
             **shared,
             dispatcher=self.dispatcher,
@@ -335,8 +336,7 @@ class Run:
         with suppress(JournalError):
             await self._scribe.flushed()
             for case in self.dispatcher.withdraw():
-                self._scribe.record(self.dispatcher.withdrawn(case, int(self.clock.wall() * 1000)))
-                self.tally.moved(State.SENDING, State.PENDING)
+                self._moves.withdraw(case)
 
     async def _finish(self) -> Ending:
         """Write what there is to write, and close the journal. No cancellation reaches this."""

@@ -154,28 +154,15 @@ class Scribe:
 
     def _do(self, act: Callable[[], T], then: Callable[[Any, BaseException | None], None]) -> None:
         if self._thread:
-            self._work.put(lambda: self._act(act, then))
-            return
-        try:
-            value = act()
-        except Exception as error:  # noqa: BLE001 - handed on, whatever it is
-            self._loop.call_soon(then, None, error)
+            self._work.put(lambda: _act(act, then, self._tell))
         else:
-            self._loop.call_soon(then, value, None)
+            _act(act, then, self._loop.call_soon)
 
     # --- inside: on the thread
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
-
-    def _act(self, act: Callable[[], T], then: Callable[[Any, BaseException | None], None]) -> None:
-        try:
-            value = act()
-        except Exception as error:  # noqa: BLE001 - handed on, whatever it is
-            self._tell(then, None, error)
-        else:
-            self._tell(then, value, None)
 
     def _tell(
         self, then: Callable[[Any, BaseException | None], None], value: Any, error: BaseException | None
@@ -184,6 +171,17 @@ class Scribe:
             self._loop.call_soon_threadsafe(then, value, error)
         except RuntimeError:  # the loop has gone: the process is leaving, and the journal says what it knows
             return
+
+
+def _act(
+    act: Callable[[], T], then: Callable[[Any, BaseException | None], None], tell: Callable[..., object]
+) -> None:
+    try:
+        value = act()
+    except Exception as error:  # noqa: BLE001 - handed on, whatever it is
+        tell(then, None, error)
+    else:
+        tell(then, value, None)
 
 
 def _answer(future: asyncio.Future[T], value: T, error: BaseException | None) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from ..model import ENDINGS, State
 
 _RECENT_S = 10.0
-BENIGN_SKIPS = frozenset({"exists", "duplicate"})
 
 
 class Wait(StrEnum):
@@ -43,7 +42,6 @@ class Tally:
         self.lookups = 0
         self.in_flight = 0  #: triggers under way
         self.lookups_under_way = 0  #: the same for look-ups
-        self.throttled = 0
         self.waits: Counter[Wait] = Counter()
         self.order_waits: Counter[int] = Counter()  # seconds by flow
         self.longest: tuple[int, int] | None = (
