@@ -1,4 +1,4 @@
-"""The event loops that a test can ask for.
+"""The event loops that a test can ask for, and the options that turn a short proof into a long one.
 
 A test that says nothing runs once, on asyncio's own loop. `@pytest.mark.asyncio(loop_factories=["virtual"])`,
 or the same as `pytestmark`, runs it where waiting is free; several names run it once on each.
@@ -13,7 +13,20 @@ import sys
 from clock import VirtualLoop
 import pytest
 
+OPTIONS = (
+    ("--seeds", 2000, "simulated runs, each a history of its own"),
+    ("--seed", None, "the one simulated run to play again"),
+    ("--kills", 60, "SIGKILLs of the real program"),
+    ("--fuzz", 10, "seconds for each fuzzer"),
+)
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("proofs", "How long the proofs are (the defaults are for every change)")
+    for name, default, meaning in OPTIONS:
+        group.addoption(name, type=int, default=default, metavar="N", help=f"{meaning} [{default}]")
 
 
 def _loops() -> Mapping[str, LoopFactory]:

@@ -1,4 +1,8 @@
-"""The oracle of run tests: reads the ledger, the jobs and the results, and nothing of ours in memory."""
+"""The oracle of run tests: it reads the sandbox's ledger, the input and the run directory, nothing in memory.
+
+What a user has as well, the run directory, is looked at by what `bulk-trigger verify` does. The rest is what
+only a test has: the ledger, which knows what took effect whatever the tool believes.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ from collections.abc import Iterable, Sequence
 import csv
 from pathlib import Path
 
+from bulk_trigger.cli.proof import prove
+from bulk_trigger.launch import look_into
 from bulk_trigger.sandbox import Ledger
 
 JobKey = tuple[int, int]  #: flow ID, trigger time in epoch milliseconds
+WITHOUT_EFFECT = frozenset({"failed", "skipped", "invalid"})
 
 
 class Verdict:
@@ -72,9 +79,25 @@ def assert_accounted(rows: list[dict[str, str]], jobs: Sequence[JobKey], verdict
     for row, job in zip(rows, jobs, strict=True):
         assert (int(row["flowId"]), int(row["triggerTime"])) == job
         if row["status"] == "succeeded":
-            assert row["flowInstanceId"] == verdict.ids[job]
-        elif row["status"] in {"failed", "skipped", "invalid"}:
+            assert row["flowInstanceId"] == verdict.ids.get(job), f"lost: {row}"
+        elif row["status"] in WITHOUT_EFFECT:
             assert effects[job] == 0, row
+
+
+def assert_verified(directory: Path) -> None:
+    """P1, P12: what `verify` proves from the run directory alone."""
+    with look_into(directory) as opened:
+        assert prove(opened).problems == ()
+
+
+def assert_proven(directory: Path, ledger: Path, jobs: Sequence[JobKey]) -> Verdict:
+    """All that must hold for a finished run, whatever happened: none twice, in order, every row accounted for."""
+    verdict = Verdict(ledger, jobs)
+    verdict.assert_none_twice()
+    verdict.assert_in_order()
+    assert_accounted(read_results(directory / "results.csv"), jobs, verdict)
+    assert_verified(directory)
+    return verdict
 
 
 def _by_flow(jobs: Iterable[JobKey]) -> dict[int, list[int]]:
