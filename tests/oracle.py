@@ -91,7 +91,7 @@ def assert_verified(directory: Path) -> None:
 
 
 def assert_proven(directory: Path, ledger: Path, jobs: Sequence[JobKey]) -> Verdict:
-    """All that must hold for a finished run, whatever happened: none twice, in order, every row accounted for."""
+    """All that must hold for a finished run, whatever happened: none twice, in order, all accounted for."""
     verdict = Verdict(ledger, jobs)
     verdict.assert_none_twice()
     verdict.assert_in_order()
