@@ -7,6 +7,7 @@ symbolic link, it never follows one.
 from __future__ import annotations
 
 import contextlib
+from itertools import takewhile
 import os
 import secrets
 import stat
@@ -82,6 +83,15 @@ def write_progress(path: Path, facts: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file survive a power cut. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory survive a power cut. Raises `OSError`."""
     if os.name == "nt":
@@ -94,9 +104,20 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make a directory that only its owner can enter; one that exists stays as it is."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    """Make a directory that only its owner can enter; one that exists stays as it is.
+
+    A new one survives a power cut, with all that is on the way to it. Raises `OSError`.
+    """
+    missing = list(takewhile(lambda place: not place.exists(), (directory, *directory.parents)))
+    for place in reversed(missing):
+        place.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(place.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_open_to_all(directory: Path) -> bool:
+    """Whether anybody may put files into a directory, and take others away."""
+    return os.name != "nt" and bool(directory.stat().st_mode & stat.S_IWOTH)
 
 
 def check_target(path: Path, *, force: bool) -> None:

@@ -99,6 +99,11 @@ def entries_in(reply: Reply) -> list[Any] | None:
     return data if isinstance(data, list) else None
 
 
+def count_in(reply: Reply) -> int:
+    """How many instances a page of a list says there are; 0 if it does not say."""
+    return (_integer(reply.data.get("count")) or 0) if isinstance(reply.data, dict) else 0
+
+
 def _succeeded(reply: Reply) -> bool:
     return reply.fault is None and reply.success and reply.status == 200
 

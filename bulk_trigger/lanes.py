@@ -57,7 +57,7 @@ class Case:
         self.state = State.PENDING
         self.attempts = 0  #: sends so far
         self.charged = 0  #: those that count against `--retries`
-        self.first_sent_ms: int | None = None
+        self.first_sent_ms: int | None = None  #: by the gateway's clock, as far as that is known
         self.sent_ms: int | None = None
         self.doubt: object | None = None  #: while reconciling: what put it in doubt, see `reconcile`
         self.checked = False  #: with `--baseline`: was looked up before the first send

@@ -20,14 +20,14 @@ import msgspec
 
 from .child import sandbox_process
 from .errors import RunRefused, SettingsError
-from .files import check_target
+from .files import check_target, is_open_to_all
 from .gateway import Credentials, HttpGateway
 from .header import JOURNAL, Header, Input, find_same, read_sidecar, write_sidecar
 from .journal import Journal
 from .model import State
 from .ports import Gateway, Observer
 from .reader import JobList, JobTuples, describe_problems
-from .run import Ending, Run, write_outputs
+from .run import Ending, Run, discard_results, write_outputs
 from .runlock import RunLock
 from .settings import Durability, Settings
 from .version import VERSION
@@ -93,6 +93,11 @@ def create(  # noqa: PLR0913 - what a run is made of
     if (directory / JOURNAL).exists():
         raise RunRefused(f"{directory} holds a run already; go on with it: bulk-trigger resume {directory}")
     existed = directory.exists()
+    if existed and is_open_to_all(directory):
+        raise RunRefused(
+            f"{directory} can be changed by everybody on this machine; name a directory inside it that does "
+            f"not exist yet, or take their permission away: chmod o-w {directory}"
+        )
     with ExitStack() as undo:
         lock = RunLock(directory)
         lock.acquire()
@@ -134,6 +139,7 @@ def reopen(
         settings = _changed(journal.header.settings, changes)
         if rerun:
             _refuse_doubts(directory, journal)
+            discard_results(directory)
             journal.reopen(rerun, _now_ms())
         undo.pop_all()
     return Opened(directory, journal, settings, lock)

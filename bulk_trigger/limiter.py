@@ -17,6 +17,9 @@ What is subtle here, and was measured:
   bucket of one each late wake-up loses rate for good. What such a burst adds, the exact window takes away.
 - A call counts from its *start*, not from its grant. Between the two it is reserved: it counts in every
   window, and does not grow old.
+- After a cut the rate comes back along a cubic curve: fast at first, then ever more carefully towards the
+  rate that was refused, and faster only when that holds. A straight way back hits the gateway's limit every
+  two seconds where that is far below ours: 1 to 9 % of the calls refused, and a third of its rate unused.
 - A long window would remember a million starts; starts within 1/4096 of the window share one entry, dated by
   the youngest of them, which errs on the safe side by 0.02 %.
 """
@@ -37,7 +40,8 @@ _TICK_S = 0.010
 _BURST_S = 0.050
 _SHORTEST_SLEEP_S = 0.001
 _CUT = 0.8  #: of the rate that is left after a cut
-_RECOVERY = 0.02  #: of the ceiling that comes back per second
+_CAUTION_S = 15.0  #: after a cut, until the rate is back where it was refused
+_RECOVERY = 0.02  #: of the ceiling that comes back per second beyond that
 _LEAST = 0.5  #: calls per second that no cut goes below
 _MEANT = 1.0  #: a rate of less, measured at the start, says nothing about what the gateway can take
 
@@ -90,7 +94,7 @@ class Limiter:
         self._reserved = 0
         self._paused_until = -inf
         self._cut_at = -inf
-        self._per_second = self._ceiling
+        self._refused = self._left = self._ceiling  # the rate at the last cut, and what that left of it
         self._bucket: AsyncLimiter | None = None
         self._bucket_rate = 0.0
         self._next_tick = -inf
@@ -128,8 +132,14 @@ class Limiter:
     # --- what the gateway's replies cause
 
     def pause(self, seconds: float) -> None:
-        """Let nothing start for so long. A pause that is under way is never shortened."""
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+        """Let nothing start for so long. A pause that is under way is never shortened.
+
+        For the way back after a cut, time in which nothing may start does not count: it proves nothing.
+        """
+        now = self._clock.monotonic()
+        until = max(self._paused_until, now + seconds)
+        self._cut_at += until - max(self._paused_until, now)
+        self._paused_until = until
 
     def cut(self, measured: float) -> None:
         """Take the rate back after a 429; `measured` is the rate reached so far, in calls per second."""
@@ -138,7 +148,8 @@ class Limiter:
             if measured < _MEANT:
                 return
             self._ceiling = measured
-        self._per_second = max(min(self.per_second(now), self._ceiling) * _CUT, min(_LEAST, self._ceiling))
+        self._refused = min(self.per_second(now), self._ceiling)
+        self._left = max(self._refused * _CUT, min(_LEAST, self._ceiling))
         self._cut_at = now
 
     def remember(self, calls: Iterable[tuple[float, int]]) -> None:
@@ -163,7 +174,10 @@ class Limiter:
 
     def per_second(self, now: float) -> float:
         """The rate allowed now: what the last cut left, and what came back since."""
-        return min(self._per_second + (now - self._cut_at) * _RECOVERY * self._ceiling, self._ceiling)
+        since = max(now - self._cut_at, 0.0)
+        if since >= _CAUTION_S:
+            return min(self._refused + (since - _CAUTION_S) * _RECOVERY * self._ceiling, self._ceiling)
+        return self._refused - (self._refused - self._left) * (1 - since / _CAUTION_S) ** 3
 
     def paused_for(self) -> float:
         """Seconds that the pause will still last; 0 without one."""

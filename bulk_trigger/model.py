@@ -153,6 +153,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     data: Any = None  #: the envelope's payload
     retry_after_s: float | None = None
     location: str | None = None  #: host of a redirect's target; it is never followed
+    clock_ahead_s: float = 0.0  #: how far the gateway's clock is ahead of ours, if that made it refuse calls
     token: int = 0  #: serial number of the access token that the call was signed with
     bytes_out: int = 0  #: bytes of the body that were handed to the kernel
     latency_s: float = 0.0  #: from the start of the attempt to the end of the reply

@@ -13,7 +13,7 @@ import contextlib
 import csv
 import io
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -22,7 +22,7 @@ from .files import WholeFile
 from .model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .header import Header
@@ -45,7 +45,7 @@ COLUMNS = (
 )
 TRIO = ("status", "code", "message")  #: what a list of rows to run again has after the input's own columns
 _DONE_ALREADY = frozenset({"exists", "duplicate"})
-_CHUNK = 500
+_CHUNK = 16  # outcomes at a time; larger ones gain nothing, and each may carry a megabyte
 
 
 class Table(Protocol):
@@ -175,10 +175,25 @@ def _chunks(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
         yield chunk
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> bytes:
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+    """Write rows as CSV that every reader takes, ours too.
+
+    A field with a lone CR, which older Pythons forget to quote, makes its row quoted; a NUL is shown as JSON
+    has it, for no CSV file may hold one.
+    """
+    text = _write(rows)
+    if "\r" in text:
+        text = "".join(
+            _write([row], csv.QUOTE_ALL if any("\r" in str(cell) for cell in row) else csv.QUOTE_MINIMAL)
+            for row in rows
+        )
+    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace")
+
+
+def _write(rows: Iterable[Sequence[object]], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    return text.getvalue()
 
 
 def _cells(outcome: Outcome) -> tuple[object, ...]:

@@ -13,6 +13,8 @@ The table behind it is `promises.md` section 5 with the decisions of the design'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from .model import Kind, Scope, State, Verdict
@@ -22,6 +24,12 @@ FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 30.0
 MAX_PAUSE_S = 900.0
 REPEAT_DELAY_S = 60.0  #: the service refuses a flow twice within a minute
+
+#: Why the rows behind one that ended like this are skipped, by the settings.
+STOPPED_BEHIND: Mapping[State, str] = {
+    State.FAILED: "flow stopped: an earlier row failed",
+    State.UNKNOWN: "flow stopped: an earlier row ended as unknown",
+}
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -159,9 +167,9 @@ def _refused(verdict: Verdict, settings: Settings, others: Others) -> Decision:
 
 def _after_failure(settings: Settings) -> Others:
     stop = settings.on_failure is OnFailure.STOP_FLOW
-    return (StopLane("flow stopped: an earlier row failed"),) if stop else ()
+    return (StopLane(STOPPED_BEHIND[State.FAILED]),) if stop else ()
 
 
 def _after_unknown(settings: Settings) -> Others:
     stop = settings.on_unknown is OnUnknown.STOP_FLOW
-    return (StopLane("flow stopped: an earlier row ended as unknown"),) if stop else ()
+    return (StopLane(STOPPED_BEHIND[State.UNKNOWN]),) if stop else ()

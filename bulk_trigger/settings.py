@@ -110,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     baseline: bool = False  #: look every instance up before the first send; skip what exists
 
     def __post_init__(self) -> None:
+        for name in ("gateway", "org_id", "user_id", "timezone"):
+            if not (getattr(self, name) or "").isprintable():  # as are bytes that no text has
+                raise SettingsError(f"--{name.replace('_', '-')} holds characters that cannot be shown")
         if self.gateway != SANDBOX:
             check_gateway(self.gateway)
         for name, least in _LEAST:
@@ -137,11 +140,11 @@ def check_gateway(url: str) -> None:
         raise SettingsError(
             "--gateway must not hold a user or password; use BULK_TRIGGER_APP_KEY and ..._APP_SECRET"
         )
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise SettingsError(f"--gateway {url!r}: the port is not a number from 0 to 65535") from None
+    except ValueError as error:
+        raise SettingsError(f"--gateway {url!r} is not an address: {error}") from None
     if parts.scheme not in {"https", "http"} or not host or port == 0:
         raise SettingsError(f"--gateway {url!r} is not an address; write https://apim-<domain>")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:

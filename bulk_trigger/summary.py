@@ -79,7 +79,8 @@ def _durability(totals: Totals) -> dict[str, Any]:
     used = {session.durability for session in totals.sessions}
     if Durability.PROCESS in used:
         note = (
-            "survives the end of the process, not a power cut: after one, rows may be missing or sent again"
+            "survives the end of the process, not a power cut: after one, `resume` refuses it on Linux; "
+            "elsewhere rows may be missing or sent again"
         )
         return {"durability": Durability.PROCESS.value, "durabilityNote": note}
     return {"durability": Durability.POWER.value}

@@ -1,4 +1,5 @@
-"""The event loops that a test can ask for, and the options that turn a short proof into a long one.
+"""The event loops that a test can ask for, the options that make a short proof a long one, and the search
+for secrets after each test.
 
 A test that says nothing runs once, on asyncio's own loop. `@pytest.mark.asyncio(loop_factories=["virtual"])`,
 or the same as `pytestmark`, runs it where waiting is free; several names run it once on each.
@@ -7,9 +8,10 @@ or the same as `pytestmark`, runs it where waiting is free; several names run it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 import sys
 
+import canary
 from clock import VirtualLoop
 import pytest
 
@@ -43,3 +45,22 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     loops = _loops()
     named = any("loop_factories" in marker.kwargs for marker in item.iter_markers("asyncio"))
     return loops if named else {"real": loops["real"]}
+
+
+EAR = canary.Ear()
+
+
+def pytest_sessionstart() -> None:
+    EAR.listen()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """P28: when all is over, nothing that a test left, printed or heard from a child may hold a secret."""
+    report = yield
+    if report.when == "teardown":
+        found = [*EAR.forget(), *canary.found_after(item, report)]
+        if found:
+            report.outcome = "failed"
+            report.longrepr = "a secret was left behind:\n  " + "\n  ".join(found)
+    return report

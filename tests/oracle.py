@@ -87,7 +87,8 @@ def assert_accounted(rows: list[dict[str, str]], jobs: Sequence[JobKey], verdict
 def assert_verified(directory: Path) -> None:
     """P1, P12: what `verify` proves from the run directory alone."""
     with look_into(directory) as opened:
-        assert prove(opened).problems == ()
+        problems = prove(opened).problems
+    assert problems == (), problems
 
 
 def assert_proven(directory: Path, ledger: Path, jobs: Sequence[JobKey]) -> Verdict:

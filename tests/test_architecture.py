@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: A file or package imports only from the layers above its own, never from its own.
 LAYERS = (
     # words and values that know nothing of each other
-    {"errors", "version", "model", "cells", "sandbox"},
+    {"errors", "version", "model", "cells", "masking", "sandbox"},
     # decisions and small tools over them
     {"ports", "quantities", "files", "verdicts", "instances", "lanes", "health"},
     {"settings", "reconcile", "runlock", "recap"},

@@ -222,18 +222,41 @@ async def test_a_pause_holds_without_any_rate() -> None:
     assert now() >= 3.0
 
 
-async def test_a_cut_takes_a_fifth_and_gives_back_two_percent_a_second() -> None:
+async def test_a_cut_takes_a_fifth_and_the_way_back_is_slow_only_near_the_rate_that_was_refused() -> None:
+    """F58, F59: to where it was cut in 15 s, along a cubic curve; beyond that 2 % of the ceiling a second."""
     limiter = limiter_of(Rate(100, 1.0))
 
     limiter.cut(measured=40.0)
 
     assert limiter.per_second(now()) == pytest.approx(80)
-    assert limiter.per_second(now() + 5) == pytest.approx(90)
-    assert limiter.per_second(now() + 10) == pytest.approx(100)
+    assert limiter.per_second(now() + 5) == pytest.approx(100 - 20 * (2 / 3) ** 3)
+    assert limiter.per_second(now() + 15) == pytest.approx(100)
     assert limiter.per_second(now() + 100) == 100
     await asyncio.sleep(5)
+    refused = limiter.per_second(now())
     limiter.cut(measured=40.0)
-    assert limiter.per_second(now()) == pytest.approx(72)
+    assert limiter.per_second(now()) == pytest.approx(0.8 * refused)
+    assert limiter.per_second(now() + 10) == pytest.approx(refused * (1 - 0.2 / 27))
+    assert limiter.per_second(now() + 15) == pytest.approx(refused)
+    assert limiter.per_second(now() + 17) == pytest.approx(refused + 4)
+    assert limiter.per_second(now() + 20) == 100
+
+
+async def test_what_pauses_last_does_not_count_for_the_way_back_after_a_cut() -> None:
+    """F58: or a pause longer than the way back undoes each cut, and the rate never comes down."""
+    limiter = limiter_of(Rate(100, 1.0))
+
+    limiter.cut(measured=40.0)
+    limiter.pause(30.0)
+    limiter.pause(20.0)  # within the first: it adds nothing
+    await asyncio.sleep(30.0)
+    assert limiter.per_second(now()) == pytest.approx(80)
+    await asyncio.sleep(5.0)
+    recovered = limiter.per_second(now())
+    limiter.pause(10.0)
+    await asyncio.sleep(10.0)
+
+    assert limiter.per_second(now()) == pytest.approx(recovered) == pytest.approx(100 - 20 * (2 / 3) ** 3)
 
 
 async def test_cuts_have_an_end() -> None:
@@ -256,7 +279,7 @@ async def test_after_a_cut_the_calls_really_start_more_slowly() -> None:
     starts = await start_calls(limiter, 10.0)
 
     assert len([start for start in starts if start < 4.0]) <= 90
-    assert len(starts) == pytest.approx(900, rel=0.03)
+    assert len(starts) == pytest.approx(1000 - 20 * 15 / 4 * (1 - (1 / 3) ** 4), rel=0.01)
     assert len(await start_calls(limiter, 10.0)) == pytest.approx(1000, rel=0.01)
 
 

@@ -10,7 +10,8 @@ import pytest
 from bulk_trigger.journal import Journal, Unfinished
 from bulk_trigger.lanes import Case
 from bulk_trigger.model import Evidence, Fault, Intent, Job, Kind, Reply, State, Step, Verdict
-from bulk_trigger.run.recall import Recall
+from bulk_trigger.run.moves import TRIAL
+from bulk_trigger.run.recall import Recall, earlier_calls
 from bulk_trigger.settings import Durability
 from bulk_trigger.verdicts import BY_CODE, BY_FAULT, BY_STATUS, judge
 
@@ -71,6 +72,15 @@ def test_attempts_go_on_where_they_stopped() -> None:
 
     assert (case.attempts, case.charged) == (4, 2)
     assert case.first_sent_ms == T0 + 1
+
+
+def test_trials_during_a_pause_are_not_charged_after_a_restart_either() -> None:
+    """F54: neither uses up attempts, so a pause fails no row (design decision 9)."""
+    trials = [sent(State.RECONCILING, "62109", attempt=n, via=TRIAL) for n in range(2, 30)]
+
+    case = recalled(unfinished(State.RECONCILING, sent(State.WAITING, "1001"), *trials))
+
+    assert (case.attempts, case.charged) == (29, 1)
 
 
 def test_an_attempt_that_was_never_sent_is_not_charged() -> None:
@@ -194,3 +204,16 @@ def test_what_a_journal_kept_comes_back(tmp_path: Path) -> None:
 
     assert [case.state for case in cases] == [State.SENDING, State.WAITING, State.PENDING]
     assert [(case.attempts, case.charged) for case in cases] == [(1, 0), (1, 1), (0, 0)]
+
+
+def test_calls_of_an_earlier_session_are_not_forgotten_before_their_window_has_passed(tmp_path: Path) -> None:
+    """P16: times are recorded in whole milliseconds, rounded down; the window has to outlast the call."""
+    with_a_call = create(tmp_path, job_rows(7))
+    with_a_call.write([], [], [T0 + 2216])  # it began at ...2216.3
+
+    (call, _) = earlier_calls(with_a_call, (T0 + 62_216.2) / 1000, 60.0)
+
+    age, count = call
+    assert count == 1
+    assert age < 60.0
+    with_a_call.close()

@@ -1,9 +1,9 @@
 """The sandbox: it behaves as documented, misbehaves as told, and writes down the truth."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import count, pairwise
+from itertools import pairwise
 import json
 import os
 from pathlib import Path
@@ -48,7 +48,17 @@ MINUTE_MS = 60_000
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 V20, V21 = "dataflow-batch-service/v2.0", "batch-processing-service/v2.1"
-_milliseconds = count(int(time.time() * 1000))  # two token requests in one millisecond collide
+
+
+def _moments() -> Iterator[int]:
+    """The time in milliseconds, but never the same one twice: two such token requests would collide."""
+    last = 0
+    while True:
+        last = max(last + 1, int(time.time() * 1000))
+        yield last
+
+
+_milliseconds = _moments()
 
 
 def still(**keys: Any) -> Scenario:

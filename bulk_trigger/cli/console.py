@@ -57,6 +57,16 @@ def printable(text: str) -> str:
     return "\n".join(_line(line) for line in text.split("\n"))
 
 
+def open_closed_streams() -> None:
+    """Give a process whose standard streams were closed (`>&-`) silent ones.
+
+    Without them, the next files that are opened take their numbers, and what is printed lands in these.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - it stays open
+
+
 def silence_stdout() -> None:
     """Nobody reads standard output any more: keep the interpreter from complaining about it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

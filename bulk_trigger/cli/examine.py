@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 import shutil
 import sys
@@ -46,7 +47,7 @@ def examine(jobs: str, form: Format | None, settings: Settings, place: Path) -> 
     `InputError` for a list that is damaged as a whole, `SettingsError` for settings that do not fit.
     """
     check_job_list(jobs, form)
-    source, name = (Path(jobs), jobs) if jobs != "-" else (_spool(place), STDIN)
+    source, name = _readable_twice(jobs, place), STDIN if jobs == "-" else jobs
 
     def read() -> TimedList:
         return TimedList(
@@ -69,11 +70,17 @@ def examine(jobs: str, form: Format | None, settings: Settings, place: Path) -> 
     return {"ok": True, "problem": None, **facts}
 
 
-def _spool(place: Path) -> Path:
-    """Keep standard input in a file: it may have to be read twice."""
+def _readable_twice(jobs: str, place: Path) -> Path:
+    """A job list as a file; standard input and named pipes are kept in one of their own."""
+    if jobs != "-" and Path(jobs).is_file():
+        return Path(jobs)
     path = place / "stdin"
-    with path.open("xb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+    with ExitStack() as stack:
+        try:
+            source = sys.stdin.buffer if jobs == "-" else stack.enter_context(Path(jobs).open("rb"))
+        except OSError as error:
+            raise InputError(f"{jobs}: cannot be opened: {error.strerror}") from None
+        shutil.copyfileobj(source, stack.enter_context(path.open("xb")))
     return path
 
 

@@ -88,7 +88,7 @@ def check_job_list(jobs: str, form: Format | None) -> None:
     """Refuse what cannot be a job list. Raises `SettingsError`."""
     if jobs == STDIN and form is None:
         raise SettingsError("standard input has no name to tell the format by; pass --format csv or jsonl")
-    if jobs != STDIN and not Path(jobs).is_file():
+    if jobs != STDIN and (Path(jobs).is_dir() or not Path(jobs).exists()):  # a pipe has a name too
         what = "is a directory" if Path(jobs).is_dir() else "there is no such file"
         raise SettingsError(f"{jobs}: {what}; name a job list (.csv, .jsonl, .gz), or `-`")
 

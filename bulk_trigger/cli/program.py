@@ -17,7 +17,7 @@ import click
 
 from ..errors import BulkTriggerError, JournalError
 from ..version import VERSION
-from .console import Console, silence_stdout
+from .console import Console, open_closed_streams, silence_stdout
 from .help import unescaped
 from .secrets import redact
 
@@ -93,6 +93,7 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each sort of end
     """Run the command line; returns the exit code. Never raises for what a user did."""
+    open_closed_streams()
     console = Console()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:

@@ -5,13 +5,12 @@ A flag would show them to everybody on the machine (`ps`), and a settings file g
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 from ..errors import SettingsError
+from ..masking import BLACK, mask_of
 
 APP_KEY = "BULK_TRIGGER_APP_KEY"
 APP_SECRET = "BULK_TRIGGER_APP_SECRET"  # noqa: S105 - the name of a variable
@@ -31,10 +30,7 @@ def read_secrets(warn: Callable[[str], None]) -> tuple[str, str]:
 
 def redact(text: str) -> str:
     """Text without the secrets that are configured, in any form in which they may have slipped in."""
-    for secret in _configured():
-        for form in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
-            text = text.replace(form, "***")
-    return text
+    return mask_of(_configured()).sub(BLACK, text)
 
 
 def _read(name: str, warn: Callable[[str], None]) -> str:
@@ -55,6 +51,8 @@ def _read_file(name: str, path: Path, warn: Callable[[str], None]) -> str:
     try:
         if os.name != "nt" and path.stat().st_mode & _OTHERS:
             warn(f"{path} holds a secret and can be read by others; chmod 600 {path}")
+        if any((place / ".git").exists() for place in path.resolve().parents):
+            warn(f"{path} holds a secret and lies in a git work tree; keep it where nobody can commit it")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{name}_FILE: {path}: {error.strerror}") from None

@@ -34,6 +34,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bytes_out: int = 0  #: bytes of the request's body that were handed to the transport
     latency_s: float = 0.0
 
+    def __repr__(self) -> str:
+        """Without what was said: the token service's answers hold a token."""
+        return f"<Answer {self.fault or self.status}, {len(self.body)} bytes>"
+
 
 def shows_its_end(body: bytes) -> bool:
     """Whether a body that is only framed by the end of its connection is whole all the same.

@@ -19,6 +19,7 @@ USUAL_LIFETIME_S = 600.0  #: assumed where the service does not say; short, so t
 MAX_LIFETIME_S = 30 * 86400.0
 MIN_PAUSE_S = 1.0  #: between two fetches of a token that is about to end
 RETRY_S = 30.0  #: between attempts to renew a token that still lives
+JUST_NOW_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Tokens:
 
         Each has a timestamp of its own: the service refuses a repeated `encryption` (1001).
         """
-        self._asked_ms = timestamp_ms = max(wall_ms, self._asked_ms + 1)
+        just_now = 0 <= self._asked_ms - wall_ms < JUST_NOW_MS  # else the clock was set back
+        self._asked_ms = timestamp_ms = self._asked_ms + 1 if just_now else wall_ms
         key, secret = self._credentials.app_key, self._credentials.app_secret
         proof = encryption(key, timestamp_ms, secret)
         return orjson.dumps({"appKey": key, "encryption": proof, "timestamp": timestamp_ms})

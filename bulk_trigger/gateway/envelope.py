@@ -33,6 +33,10 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     data: Any = None
 
+    def __repr__(self) -> str:
+        """Without what is in it: the token service's envelopes hold a token."""
+        return f"<Envelope {self.code}>"
+
 
 def parse(body: bytes, success_key: str) -> Envelope:
     """Read a body. One that is no envelope gives its own text as the message."""

@@ -9,16 +9,17 @@ Rule 4: triggers take the direct wire, for there are many of them. With a proxy 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-import re
 import ssl
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 
 from ..errors import SettingsError
+from ..masking import BLACK, mask_of
 from ..model import Job, Reply
 from ..ports import Clock, InstanceQuery, SystemClock
 from ..settings import Settings, check_gateway
@@ -35,6 +36,7 @@ TOKEN_EXPIRED = 1203  #: service code
 TOKEN_SUCCESS_KEY = SUCCESS_KEY["v2.0"]  #: in every API version
 CLOCK_TOLERANCE_S = 30.0  #: a difference to the gateway's clock that could be the reason for a refusal
 MESSAGE_LENGTH = 300
+RECENT_TOKENS = 8  #: that are masked: a late reply may repeat one that was replaced
 
 _UNAUTHORISED = 401
 _TIMESTAMP_REFUSED = 497  #: legacy service code: timestamp or signature check failed
@@ -75,11 +77,12 @@ class HttpGateway:
         self._success_key = SUCCESS_KEY[settings.api]
         self._ids = {"orgId": settings.org_id, "userId": settings.user_id}
         self._secret = credentials.app_secret
-        self._constant_secrets = [credentials.app_secret, credentials.app_key, *_password(proxy)]
+        self._secrets = [credentials.app_secret, credentials.app_key, *_password(proxy)]
+        self._recent: deque[str] = deque(maxlen=RECENT_TOKENS)
         self._tokens = Tokens(credentials)
-        self._mask = _mask(self._constant_secrets)
+        self._mask = mask_of(self._secrets)
         self._preparing = asyncio.Lock()
-        self._clock_offset_s: float | None = None
+        self._ahead_s = 0.0  # how far the gateway's clock is ahead of ours, as far as it matters
         try:
             self._host.encode("idna")
             self._token_url = address(self._origin, TOKEN_SERVICE, {})
@@ -114,9 +117,15 @@ class HttpGateway:
             envelope = parse(answer.body, TOKEN_SUCCESS_KEY)
             success = envelope.success and answer.status == 200 and self._tokens.accept(envelope.data, now)
             if success and (token := self._tokens.current):
-                self._mask = _mask([*self._constant_secrets, token.value])
+                self._recent.append(token.value)
+                self._mask = mask_of([*self._secrets, *self._recent])
             else:
                 self._tokens.postpone(now)
+                self._compare_clocks(answer)
+            if (
+                envelope.code is None and answer.status == 200
+            ):  # its text may hold a token that we do not know
+                envelope = Envelope(message="what the token service says makes no sense")
             return self._reply(answer, msgspec.structs.replace(envelope, success=success, data=None), 0)
 
     def refuse_token(self, token: int) -> None:
@@ -180,6 +189,7 @@ class HttpGateway:
 
     def _reply(self, answer: Answer, envelope: Envelope, token: int) -> Reply:
         headers = answer.headers
+        host = target_host(headers.get("Location"), self._host)
         return Reply(
             fault=answer.fault,
             status=answer.status,
@@ -188,35 +198,30 @@ class HttpGateway:
             message=self._shown(answer.message or envelope.message),
             data=envelope.data,
             retry_after_s=retry_after(headers.get("Retry-After"), self._clock.wall()),
-            location=target_host(headers.get("Location"), self._host),
+            location=self._mask.sub(BLACK, host) if host else None,
+            clock_ahead_s=self._ahead_s,
             token=token,
             bytes_out=answer.bytes_out,
             latency_s=answer.latency_s,
         )
 
     def _now_ms(self) -> int:
-        return round((self._clock.wall() + (self._clock_offset_s or 0.0)) * 1000)
+        return round((self._clock.wall() + self._ahead_s) * 1000)
 
     def _compare_clocks(self, answer: Answer) -> None:
-        """After a refusal, once: if the gateway's clock is far from ours, go by the gateway's from now on."""
+        """After a refusal: if the gateway's clock is far from what we sign with, go by it from now on."""
         then = http_date(answer.headers.get("Date"))
-        if then is None or self._clock_offset_s is not None:
+        if then is None:
             return
-        offset_s = then - self._clock.wall()
-        if abs(offset_s) > CLOCK_TOLERANCE_S:
-            self._clock_offset_s = offset_s
+        ahead_s = then - self._clock.wall()
+        if abs(ahead_s - self._ahead_s) > CLOCK_TOLERANCE_S:
+            self._ahead_s = ahead_s
 
     def _shown(self, text: str) -> str:
         """The text with secrets masked and its length bounded, on one line."""
-        return " ".join(self._mask.sub("***", text)[:MESSAGE_LENGTH].split()) if text else ""
+        return " ".join(self._mask.sub(BLACK, text)[:MESSAGE_LENGTH].split()) if text else ""
 
 
 def _password(proxy: str | None) -> list[str]:
     password = urlsplit(proxy).password if proxy else None
     return [password] if password else []
-
-
-def _mask(secrets: list[str]) -> re.Pattern[str]:
-    """Finds secrets in a text, also percent-encoded ones; the longest first."""
-    forms = {form for secret in secrets for form in (secret, quote(secret, safe="")) if form}
-    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))

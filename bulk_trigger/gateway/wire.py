@@ -37,15 +37,17 @@ if TYPE_CHECKING:
     from ..ports import Clock
 
 MAX_LINE, MAX_FIELD = 8190, 8190  #: bytes of status line and header
+NOT_CONNECTED = frozenset({Fault.REFUSED, Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.PROXY})
 
 
 class _Line:
     """A session with the connections that it owns."""
 
-    __slots__ = ("session", "under_way")
+    __slots__ = ("connector", "session", "under_way")
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, connector: aiohttp.TCPConnector) -> None:
         self.session = session
+        self.connector = connector
         self.under_way = 0
 
 
@@ -99,6 +101,8 @@ class Wire:
         except Exception as error:  # noqa: BLE001 - unlisted errors are faults too
             fault, message = fault_of(error, untouched=tracker is not None and not tracker.bytes_written)
             status = error.status if isinstance(error, aiohttp.ClientHttpProxyError) else status
+            if fault in NOT_CONNECTED:  # it may have moved: ask for its address again
+                line.connector.clear_dns_cache()
         finally:
             line.under_way -= 1
             if response is not None and not response.closed:
@@ -124,7 +128,7 @@ class Wire:
         """Open a new session for the calls from here on; close the older ones that nobody uses any more."""
         if self._line:
             self._retired.append(self._line)
-        line = self._line = _Line(self._open())
+        line = self._line = self._open()
         self._recycle_at = now + RECYCLE_S
         idle = [old for old in self._retired if not old.under_way]
         self._retired = [old for old in self._retired if old.under_way]
@@ -132,14 +136,14 @@ class Wire:
             await old.session.close()
         return line
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> _Line:
         connector = aiohttp.TCPConnector(
             limit=0,  # the limiter is the only queue: time spent in a second one would look like a timeout
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=DNS_S,
             ssl=self._tls,
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,
             headers=OWN_HEADERS,
@@ -152,6 +156,7 @@ class Wire:
             max_field_size=MAX_FIELD,
             max_headers=MAX_HEADERS,
         )
+        return _Line(session, connector)
 
 
 def address(origin: str, path: str, params: Mapping[str, str]) -> URL:

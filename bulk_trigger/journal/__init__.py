@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .database import CALLS_AHEAD, ENDED
 from .flows import Flow
 from .history import Unfinished
 from .journal import Journal
 from .reading import DONE_ALREADY, EXISTS, Halt
 
-__all__ = ["DONE_ALREADY", "EXISTS", "Flow", "Halt", "Journal", "Unfinished"]
+__all__ = ["CALLS_AHEAD", "DONE_ALREADY", "ENDED", "EXISTS", "Flow", "Halt", "Journal", "Unfinished"]

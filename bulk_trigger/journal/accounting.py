@@ -41,8 +41,8 @@ class _Accounting:
         self._invalid = 0
 
     def problems(self) -> Iterator[str]:
-        if self._database.wal_lost:
-            yield "journal.db-wal is missing: the last commits of a run that was killed are lost"
+        if self._database.lost:
+            yield self._database.lost
         yield from self._rows()
         events = self._events()
         for flow_id, of_flow in groupby(events, key=itemgetter(0)):
@@ -92,8 +92,16 @@ class _Accounting:
                 under_way = row
             else:
                 yield from self._step(row, STATES[state], attempt, via)
-                if under_way == row and self._standing.has_ended(row):
+                if under_way is not None and self._gives_way(under_way, row, via):
                     under_way = None
+
+    def _gives_way(self, under_way: int, row: int, via: str) -> bool:
+        """Whether another row of the flow may be sent after this step of `row`."""
+        if row == under_way:
+            return self._standing.has_ended(row)
+        return (
+            via == "rerun" and self._standing.state(under_way) is State.PENDING
+        )  # it was refused, and waits
 
     def _intent(self, row: int, attempt: int, lane: Iterator[tuple[int]]) -> Iterator[str]:
         place = row - self._header.first_row

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import weakref
 
 from ..errors import JournalError, RunRefused
-from ..files import sync_directory
 from ..header import SCHEMA
 from ..settings import Durability
-from .schema import APPLICATION_ID
+from .marker import find_losses, leave_mark, take_leave
+from .schema import APPLICATION_ID, RUN_NUMBER
+from .wal import check_wal
 from .words import journal_error
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _CACHE = -32_768  # KiB: what the import sorts in memory, and the pages that a run keeps
 _WAL_PAGES = 4000  # 16 MiB of WAL between two checkpoints
+CALLS_AHEAD = 4  #: calls that are no trigger: so many may start before they are on disk
+ENDED = "endedSession"  #: the note about the last session that ended in order
 
 #: WAL + FULL syncs every commit. WAL + NORMAL syncs at checkpoints only: it costs next to nothing, and after
 #: a power cut the journal is intact, but its last commits are missing. OFF would risk the whole file.
@@ -84,38 +87,33 @@ def _set(connection: sqlite3.Connection, name: str, value: object) -> None:
 
 
 class Database:
-    """A connection that latches: after its first error it refuses everything that follows.
-
-    While it is open for a session, a marker file stands beside it. SQLite removes the WAL when it closes a
-    file, and we remove the marker before that. So a marker without a WAL says that a run was killed, and that
-    its last commits have been taken away since.
-    """
+    """A connection that latches: after its first error it refuses everything that follows."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._marker = path.with_name(f"{path.name}-open")
         self._epoch: int = 0
         self._broken: JournalError | None = None
-        self.wal_lost = False
+        self.lost = ""  #: why the last commits are missing, if they are
         #: Runs at the latest when the interpreter ends: SQLite would then close without us.
-        self._finish = weakref.finalize(self, _finish, connection, self._marker)
+        self._finish = weakref.finalize(self, take_leave, connection, path)
 
     @classmethod
     def open(cls, path: Path, durability: Durability) -> Database:
         """Open a journal. Raises `RunRefused` when there is none, `JournalError` when it cannot be used."""
         if not path.is_file():
             raise RunRefused(f"{path.parent} holds no run; start one with `run`")
-        wal_found = path.with_name(f"{path.name}-wal").exists()
+        check_wal(path)
+        lost = find_losses(path)
         database = cls(path, connect(path, running(durability)))
+        if lost:
+            database.lost = lost
+            database._finish.detach()  # the marker stays
         try:
             database.check_identity()
         except BaseException:
             database.close()
             raise
-        if database._marker.exists() and not wal_found:
-            database.wal_lost = True
-            database._finish.detach()  # the marker stays
         return database
 
     @property
@@ -125,20 +123,20 @@ class Database:
 
     def begin_session(self, at_ms: int, durability: Durability) -> None:
         """Raise the epoch: whoever still holds the old one can write no more. Raises `JournalError`."""
-        if self.wal_lost:
-            raise JournalError(
-                f"{self.path}-wal is missing: it held the last commits of a run that was killed, so what was "
-                "sent last is not known; put the file back, or look with `export` at what is known"
-            )
+        if self.lost:
+            raise JournalError(f"{self.path.parent}: {self.lost}")
+        self._empty_wal()
         with self.transaction() as connection:
+            ((number,),) = connection.execute("PRAGMA user_version").fetchall()
+            connection.execute(f"PRAGMA user_version = {number}")  # the WAL now says whose it is
             connection.execute("UPDATE fence SET epoch = epoch + 1")
             connection.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?)", (self._epoch + 1, at_ms, durability.value)
             )
+            _charge_lost_calls(connection, self._epoch, at_ms)
             self._epoch += 1
         try:
-            self._marker.touch(mode=0o600)
-            sync_directory(self.path.parent)  # SQLite does not tell when that fails
+            leave_mark(self.path, durability)
         except OSError as error:
             raise self._latch(error) from error
 
@@ -191,10 +189,10 @@ class Database:
     def check_identity(self) -> None:
         """Make sure that this is a journal, and of our format. Raises `RunRefused`."""
         ((application,),) = self.read("PRAGMA application_id")
-        ((schema,),) = self.read("PRAGMA user_version")
+        ((number,),) = self.read("PRAGMA user_version")
         if application != APPLICATION_ID:
             raise RunRefused(f"{self.path} is not a journal of bulk-trigger")
-        if schema != SCHEMA:
+        if (schema := number % RUN_NUMBER) != SCHEMA:
             raise RunRefused(
                 f"{self.path} has format {schema}, this version of bulk-trigger knows {SCHEMA}; "
                 "go on with the version that started the run"
@@ -205,11 +203,21 @@ class Database:
         """Close for good. Raises `JournalError`; safe to call twice."""
         self._broken = self._broken or JournalError(f"{self.path} is closed")
         try:
-            if self.wal_lost:
+            if self.lost:
                 self._connection.close()
             self._finish()
         except (sqlite3.Error, OSError) as error:
             raise journal_error(self.path, error) from error
+
+    def _empty_wal(self) -> None:
+        """Move all commits of older sessions into the file itself, and begin the WAL anew.
+
+        A sync of it may have failed then. What is read back is the kernel's memory of it; no later sync would
+        bring that to the disk, and behind such a gap a power cut would take every commit of this session too.
+        """
+        ((busy, _, _),) = self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise JournalError(f"{self.path}: another program has it open; close that, then `resume`")
 
     def _check_usable(self) -> None:
         if self._broken is not None:
@@ -229,9 +237,8 @@ class Database:
         return self._broken
 
 
-def _finish(connection: sqlite3.Connection, marker: Path) -> None:
-    """Close, so that what is left at any moment can be told from a lost WAL. Works on a full disk too."""
-    marker.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # without this sync, a power cut could only bring the marker back
-        sync_directory(marker.parent)
-    connection.close()
+def _charge_lost_calls(connection: sqlite3.Connection, before: int, at_ms: int) -> None:
+    """If the session before was killed, it may have made calls that nobody wrote down: the rate counts them."""
+    ended = connection.execute("SELECT json FROM notes WHERE key = ?", (ENDED,)).fetchone()
+    if before and (ended is None or int(ended[0]) != before):
+        connection.executemany("INSERT INTO calls VALUES (?)", [(at_ms,)] * CALLS_AHEAD)

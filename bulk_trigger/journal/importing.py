@@ -9,16 +9,17 @@ from itertools import islice
 import os
 import sqlite3
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from ..errors import IllegalMove, InputError, JournalError, RunRefused
-from ..files import sync_directory
+from ..files import sync_directory, sync_file
 from ..header import SCHEMA, Header, Input, encode_header, write_sidecar
 from ..model import BadRow, Row, State
 from ..settings import Duplicates
 from .database import IMPORTING, connect
 from .filesystem import check_place, check_room
 from .grouping import SHOWN, Twins, index_lanes, list_flows
-from .schema import APPLICATION_ID, CODE_OF, GUARDS, TABLES, append
+from .schema import APPLICATION_ID, CODE_OF, GUARDS, RUN_NUMBER, TABLES, append
 from .words import journal_error
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-_CHUNK = 10_000
+_CHUNK = 64  # rows at a time; larger ones gain nothing, and each row may carry a megabyte
 DUPLICATE = "duplicate"
 
 
@@ -73,7 +74,7 @@ class Import:
             header = self._build()
             check_room(self._path.parent, header.rows)
             self._verify(header)
-            _sync(self._part)
+            sync_file(self._part)
             write_sidecar(self._path.parent, header)
             self._part.rename(self._path)
             sync_directory(self._path.parent)
@@ -98,7 +99,8 @@ class Import:
             connection.execute("COMMIT")
             connection.executescript(GUARDS)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            number = crc32(encode_header(header)) >> 9  # see `wal`; what is left of 31 bits
+            connection.execute(f"PRAGMA user_version = {SCHEMA + RUN_NUMBER * number}")
         finally:
             connection.close()
         return header
@@ -222,11 +224,3 @@ class Import:
         """Remove what an import that died has left."""
         for suffix in ("", "-journal", "-wal", "-shm"):
             self._part.with_name(self._part.name + suffix).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

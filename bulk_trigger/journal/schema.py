@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 APPLICATION_ID = 0x62_74_72_31  # "btr1"
+RUN_NUMBER = 1 << 8  #: `user_version` is the format, and so many times a number of the run's own
 
 TABLES = """
 CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), json BLOB NOT NULL);

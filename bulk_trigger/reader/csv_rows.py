@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 import csv
 import io
 from operator import itemgetter
@@ -31,6 +32,7 @@ _JSON = "this looks like JSON, not CSV; pass --format jsonl"
 _STRAY_QUOTE = (
     'a quote (") stands within a field; put quotes around the whole field, and write "" for a quote in it'
 )
+_COLUMNS_LIMIT = 10_000  # a row with too few fields is carried along with all the columns of the header
 _RECORD = re.compile(rf"{_FIELD}(?:,{_FIELD})*+")
 
 
@@ -62,13 +64,14 @@ class CsvRows:
     def read(self) -> Iterator[Row | BadRow]:
         """Give every record. Raises `InputError` as soon as the file as a whole cannot be trusted."""
         csv.field_size_limit(max(csv.field_size_limit(), RECORD_LIMIT))
-        reader = csv.reader(_whole_quotes(self._source, self._name), strict=True)
-        try:
-            header = self._read_header(reader)
-            self.header, self.columns = header.own, header.others
-            yield from self._read_records(reader, header)
-        except csv.Error as error:
-            raise InputError(f"{self._name}:{reader.line_num}: is not CSV: {error}") from None
+        with closing(self._source.blocks()) as blocks:
+            reader = csv.reader(_whole_quotes(blocks, self._name), strict=True)
+            try:
+                header = self._read_header(reader)
+                self.header, self.columns = header.own, header.others
+                yield from self._read_records(reader, header)
+            except csv.Error as error:
+                raise InputError(f"{self._name}:{reader.line_num}: is not CSV: {error}") from None
 
     def _read_header(self, reader: Reader) -> Header:
         for fields in reader:
@@ -116,24 +119,31 @@ class CsvRows:
     def _refuse_cut(self, before: list[str], last: list[str], header: Header, line: int) -> None:
         """Refuse a file whose last record, without a line end, may be only the beginning of itself.
 
-        That shows in missing fields, or in a last field that is shorter than the one above it. It matters
-        where the last field is one of the two: the rest of a number is another number.
+        That shows in missing fields, or in a last field that is shorter than the one above it, or with
+        nothing above it in a time of the last century. It matters where the last field is one of the two:
+        the rest of a number is another number.
         """
         cut = f"{self._name}:{line}: the file seems cut off: its last line has no newline"
         cure = "make the file again, or, if it is complete, end its last line with a newline"
         if last and len(last) < header.width:
             raise InputError(f"{cut}, and {len(last)} of {header.width} fields; {cure}")
         at = header.width - 1
-        if at not in {header.flow_at, header.time_at} or not len(before) == len(last) == header.width:
+        if at not in {header.flow_at, header.time_at} or len(last) != header.width:
             return
-        if len(last[at]) < len(before[at]):
-            raise InputError(
-                f"{cut}, and {quote(last[at])} is shorter than {quote(before[at])} above it; {cure}"
-            )
+        above = before[at] if len(before) == header.width else ""
+        if len(last[at]) < len(above):
+            raise InputError(f"{cut}, and {quote(last[at])} is shorter than {quote(above)} above it; {cure}")
+        is_usual = not last[at].isdecimal() or self._maker.quick(1, "1", last[at], None)
+        if not above and at == header.time_at and not is_usual:
+            raise InputError(f"{cut}, and {quote(last[at])} may begin a longer number; {cure}")
 
 
 def read_header(fields: list[str], where: str) -> Header:
     """Find the columns. Raises `InputError` if the two are not there, or are there twice."""
+    if len(fields) > _COLUMNS_LIMIT:
+        raise InputError(
+            f"{where}: the header has {len(fields)} columns; at most {_COLUMNS_LIMIT} can be carried along"
+        )
     has_trio = tuple(fields[-len(TRIO) :]) == TRIO
     own = fields[: -len(TRIO)] if has_trio else fields
     plain = [plain_name(name) for name in own]
@@ -202,14 +212,14 @@ def _ragged(fields: list[str], width: int) -> Refusal:
     return Refusal("ragged", message, cure)
 
 
-def _whole_quotes(source: Source, name: str) -> Iterator[str]:
+def _whole_quotes(blocks: Iterator[tuple[int, bytes]], name: str) -> Iterator[str]:
     """Give the lines, and refuse the quotes that the csv module reads somehow: left open, or within a field.
 
     A block without quotes passes at full speed.
     """
     parts: list[str] = []  # the lines of the record that is open
     is_open, size, start = False, 0, 0
-    for first_line, data in source.blocks():
+    for first_line, data in blocks:
         lines = io.StringIO(data.decode(), newline="")  # splits at LF, CRLF and CR, and nowhere else
         if not is_open and b'"' not in data:
             yield from lines

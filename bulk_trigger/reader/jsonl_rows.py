@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 import json
 import re
 from typing import TYPE_CHECKING
@@ -23,7 +24,9 @@ _DEPTH_LIMIT = (
     64  # of arrays and objects in each other; more would be refused by the one or other JSON reader
 )
 _KEYS_LIMIT = 10_000  # different keys of a whole file: they are kept in memory
-_LAYOUTS_LIMIT = 1_000  # different sequences of keys that are remembered
+_KEYS_SIZE = 2**20  # characters of all of them
+_LAYOUTS_SIZE = 2**22  # bytes, about, of the sequences of keys that are remembered
+_KEY_SIZE = 64  # bytes of a key besides its characters
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _ONE_OBJECT = "write one JSON object per line; if the file is CSV, pass --format csv"
 _NO_ARRAY = "write one JSON object per line; `jq -c '.[]'` does it to an array"
@@ -58,7 +61,9 @@ class JsonlRows:
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._layouts_size = 0
         self._keys: dict[str, None] = {}  # in order of first appearance
+        self._keys_size = 0
         self.records = 0
         self.blank_lines = 0
 
@@ -75,13 +80,14 @@ class JsonlRows:
     def read(self) -> Iterator[Row | BadRow]:
         """Give every record. Raises `InputError` as soon as the file as a whole cannot be trusted."""
         row, at, line = 0, 0, b""
-        for first_line, data in self._source.blocks():
-            for at, line in enumerate(data.splitlines(), first_line):  # bytes: at LF, CRLF and CR only
-                if not line or line.isspace():
-                    self.blank_lines += 1
-                    continue
-                row += 1
-                yield self._read_line(row, at, line)
+        with closing(self._source.blocks()) as blocks:
+            for first_line, data in blocks:
+                for at, line in enumerate(data.splitlines(), first_line):  # bytes: at LF, CRLF and CR only
+                    if not line or line.isspace():
+                        self.blank_lines += 1
+                        continue
+                    row += 1
+                    yield self._read_line(row, at, line)
         self.records = row
         if not row:
             raise InputError(f"{self._name}: is empty; a job list has one JSON object per line")
@@ -106,31 +112,36 @@ class JsonlRows:
         layout = self._layouts.get(keys) or self._learn(keys, at)
         repeated = layout.repeated
         if line.count(b":") != len(keys):  # a repeated key brings one more, but so does a time of day
-            repeated = repeated or _repeated_key(line, members)
+            repeated = _repeated_key(line, members) if repeated is None else repeated
         in_doubt = layout.has_status and says_unknown(_text(members[STATUS]))
         flow_id = _text(members.pop(layout.flow)) if layout.flow else ""
         trigger_time = _text(members.pop(layout.time)) if layout.time else ""
         for key in layout.added:
             del members[key]
         extra = self._encode(members) if members else None
-        if layout.flow and layout.time and not repeated and not in_doubt:
+        if layout.flow and layout.time and repeated is None and not in_doubt:
             return self._maker.quick(row, flow_id, trigger_time, extra) or self._maker.careful(
                 Record(row, at, flow_id, trigger_time, extra), (layout.flow, layout.time)
             )
         record = Record(row, at, flow_id, trigger_time, extra)
-        if repeated:
+        if repeated is not None:  # it may be the empty key
             return record.bad(repeated, _REPEATED)
         return record.in_doubt(STATUS) if in_doubt else record.bad("", _missing(layout))
 
     def _learn(self, keys: tuple[str, ...], at: int) -> Layout:
         layout = read_keys(keys)
-        if len(self._layouts) < _LAYOUTS_LIMIT:
+        size = sum(len(key) + _KEY_SIZE for key in keys)
+        if self._layouts_size + size <= _LAYOUTS_SIZE:
             self._layouts[keys] = layout
-        self._keys.update(dict.fromkeys(key for key in keys if key not in layout.added))
-        if len(self._keys) > _KEYS_LIMIT:
+            self._layouts_size += size
+        for key in keys:
+            if key not in self._keys and key not in layout.added:
+                self._keys[key] = None
+                self._keys_size += len(key)
+        if len(self._keys) > _KEYS_LIMIT or self._keys_size > _KEYS_SIZE:
             raise InputError(
-                f"{self._name}:{at}: the file has more than {_KEYS_LIMIT} different keys; "
-                "put what varies into the values"
+                f"{self._name}:{at}: the file has too many different keys (more than {_KEYS_LIMIT}, or "
+                f"{_KEYS_SIZE} characters of them); put what varies into the values"
             )
         return layout
 

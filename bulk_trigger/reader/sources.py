@@ -14,7 +14,7 @@ import zlib
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from _typeshed import WriteableBuffer
 
@@ -49,7 +49,7 @@ class Source:
         """Bytes read, as stored."""
         return self._stored.size
 
-    def blocks(self) -> Iterator[tuple[int, bytes]]:
+    def blocks(self) -> Generator[tuple[int, bytes], None, None]:
         """Give the text as UTF-8 without its mark: the number of the first line (from 1), and whole lines.
 
         Only the last block may end within a line. Raises `InputError` for everything that is not text.
@@ -104,6 +104,12 @@ class _Stored(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer)
+        count = self._read_into(view)
+        if count == self.size == 1:  # a pipe may begin with a single byte, and it takes two to tell gzip
+            count += self._read_into(view[1:])
+        return count
+
+    def _read_into(self, view: memoryview) -> int:
         try:
             data: bytes | None = self.stream.read(len(view))
         except OSError as error:
@@ -159,7 +165,8 @@ def _refuse_wide(data: bytes, name: str) -> None:
     """Refuse UTF-16 and UTF-32, by their marks or by the NULs that they give to plain text."""
     wide = next((encoding for mark, encoding in _WIDE_BOMS.items() if data.startswith(mark)), "")
     head = data[:400]
-    if not wide and (nuls := head.count(0) / max(len(head), 1)) > 0.4:
+    is_text = b"\0" * 8 not in head  # so many in a row are blocks of a disk that were never written
+    if not wide and is_text and (nuls := head.count(0) / max(len(head), 1)) > 0.4:
         wide = "UTF-32" if nuls > 0.6 else "UTF-16"
     if wide:
         raise InputError(f"{name}:1: is not UTF-8; it looks like {wide}: save the file as UTF-8")

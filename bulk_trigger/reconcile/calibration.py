@@ -21,8 +21,10 @@ class Calibration:
     """What the first successes of a run taught about the look-ups."""
 
     def __init__(self) -> None:
-        self.lag_s = 0.0
+        self.lag_s: float | None = None  #: how long an instance takes to show, at most; None: not known yet
         self.zone_s: float | None = None  #: seconds that startTime texts are ahead of UTC
+        self.clock_ahead_s = 0.0  #: how far the gateway's clock is ahead of ours, as far as its replies tell
+        self._early_s = 0.0  # an instance of ours seemed to start so long before it was sent
         self.id_shift_s: float | None = None  #: seconds that the minute in instance IDs is ahead of UTC
         self.get_finds = False  #: Get found an instance that we know to exist
         self.get_missing: tuple[int | None, int | None, bool] | None = None  #: its answer for one that cannot
@@ -76,12 +78,13 @@ class Calibration:
         `first_sent_s` and `now_s` are epoch seconds. Before the zone of startTime is known, it is taken
         to be UTC or the zone of triggerTime (whose true value we know) if exactly that makes it ours.
         """
+        now_s += self.clock_ahead_s
         if not instance.start_time:
             return True if instance.is_live else None
         if (shown := text_to_epoch(instance.start_time)) is None:
             return None
         if self.zone_s is not None:
-            return shown - self.zone_s >= first_sent_s - OLDER_S
+            return shown - self.zone_s >= first_sent_s - OLDER_S - self._early_s
         candidates = {0.0}
         if (trigger_shown := text_to_epoch(instance.trigger_time)) is not None:
             candidates.add(_whole_zone(trigger_shown - job.trigger_time_ms / 1000))
@@ -90,9 +93,14 @@ class Calibration:
         return False if max(shown - zone for zone in candidates) < first_sent_s - OLDER_S else None
 
     def learn_zone(self, instance: Instance, sent_s: float) -> None:
-        """Compare the start of an instance that is known to be ours with the time of its send."""
+        """Compare the start of an instance that is known to be ours with the time of its send.
+
+        What is left beside a zone is the difference of the clocks, or how long the instance had to wait.
+        """
         if (shown := text_to_epoch(instance.start_time)) is not None:
-            self.zone_s = _whole_zone(shown - sent_s)
+            ahead_s = shown - (sent_s + self.clock_ahead_s)
+            self.zone_s = _whole_zone(ahead_s)
+            self._early_s = max(self.zone_s - ahead_s, 0.0)
 
 
 def text_to_epoch(text: str) -> float | None:

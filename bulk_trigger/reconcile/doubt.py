@@ -2,8 +2,9 @@
 
 - A look-up that *finds* our instance settles the row at once.
 - "Absent" has to wait, because a request that nobody answered may still arrive. **Answered** doubt (62109,
-  500: a complete reply came) ends with one complete read, some seconds after the reply. **Unanswered** doubt
-  (timeout, reset, 502, a crash) needs two, the first at half the quarantine and the last at its end.
+  500: a complete reply came) ends with one complete read, some seconds after the reply, as soon as a success
+  has shown how far look-ups are behind. **Unanswered** doubt (timeout, reset, 502, a crash) needs two, the
+  first at half the quarantine and the last at its end.
 - A read that is partial, refused or nonsense concludes nothing. It is repeated for as long as the run is
   patient; then the row ends as unknown. It never becomes "absent", and never a blind retry.
 """
@@ -75,18 +76,29 @@ class Waits(msgspec.Struct, frozen=True):
 
     quarantine_s: float
     patience_s: float
-    lag_s: float = 0.0  #: how long the first successes took to show up in a look-up
+    lag_s: float | None  #: how long the first success took to show up in a look-up; None: not known yet
 
     @property
     def answered_s(self) -> float:
-        """How long after a complete reply one read may conclude "absent"."""
+        """How long after a complete reply one read may conclude "absent".
+
+        As long as nobody has seen how far behind the look-ups are, no sooner than after silence.
+        """
+        if self.lag_s is None:
+            return self.quarantine_s
         return max(min(ANSWERED_S, self.quarantine_s), LAG_FACTOR * self.lag_s)
+
+    @property
+    def unanswered_s(self) -> float:
+        """The same for silence, which proves less than an answer: never sooner."""
+        return max(self.quarantine_s, self.answered_s)
 
 
 def first_read(doubt: Doubt, waits: Waits, earliest: float) -> float:
     """When to read for the first time."""
     if doubt.verdict.answered:
-        return max(earliest, doubt.since + waits.answered_s)
+        unmeasured_s = min(ANSWERED_S, waits.quarantine_s)  # it may be found, or the lag be known by then
+        return max(earliest, doubt.since + (unmeasured_s if waits.lag_s is None else waits.answered_s))
     return doubt.since + min(EARLY_S, waits.quarantine_s / 2)
 
 
@@ -109,11 +121,12 @@ def conclude(doubt: Doubt, reading: Reading, waits: Waits, now: float, *, ours: 
 def _absent(doubt: Doubt, waits: Waits, now: float) -> Absent | ReadAgain:
     if doubt.verdict.answered:
         due = doubt.since + waits.answered_s
-        return Absent() if now >= due else ReadAgain(due)
-    half, end = doubt.since + waits.quarantine_s / 2, doubt.since + waits.quarantine_s
+        return Absent() if now >= due else ReadAgain(min(due, now + max(ANSWERED_S, now - doubt.since)))
+    span = waits.unanswered_s
+    half, end = doubt.since + span / 2, doubt.since + span
     counted = [at for at in doubt.absent_at if at >= half]
     if not counted:
         return ReadAgain(half)
-    if counted[-1] >= end and counted[-1] - counted[0] >= waits.quarantine_s / 2:
+    if counted[-1] >= end and counted[-1] - counted[0] >= span / 2:
         return Absent()
-    return ReadAgain(max(end, counted[0] + waits.quarantine_s / 2))
+    return ReadAgain(max(end, counted[0] + span / 2))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+import re
 
 import anyio
+from msgspec.structs import replace
 
-from ..instances import Instance, Lookup, found_instance, instances_in, judge_lookup
+from ..instances import Instance, Lookup, count_in, found_instance, instances_in, judge_lookup
 from ..model import MINUTE_MS, Job, Reply, predict_instance_id
 from ..ports import Clock, Gateway, InstanceQuery
 from .calibration import Calibration
 from .doubt import REREAD_MAX_S, Reading
+from .pages import Pages
 
 PAGES = 1000  #: a list that is longer than this cannot be read completely
+_PLAIN_ID = re.compile(r"[0-9-]{1,40}")  #: such an ID can be repeated: it holds nobody's secret
 NEVER = 253_402_214_400_000  #: the last day of the year 9999: no instance can have this minute
 
 
@@ -40,11 +45,12 @@ class Lookups:
         `first_sent_s`: epoch seconds of the row's first send; None if there was none yet.
         """
         wanted = self.calibration.instance_id(job)
+        get_is_enough = self.calibration.get_is_enough  # for this ID: a slow reply may outlast what we know
         reply = await self._get(job, wanted)
         if found := found_instance(reply, wanted):
             return Reading(found=found)
         verdict = judge_lookup(reply)
-        if self.calibration.get_is_enough:
+        if get_is_enough:
             if _signature(reply) == self.calibration.get_missing:
                 return Reading(absent=True)
             if verdict is Lookup.TRANSIENT:
@@ -56,24 +62,20 @@ class Lookups:
 
     async def calibrate(self, job: Job, instance_id: str, sent_s: float, settled_at: float) -> None:
         """Learn from a success: how fast it shows up, in which zone, and what a missing one looks like."""
-        delay, missed = 0.1, False
+        delay = 0.1
         while True:
             reply = await self._get(job, instance_id)
-            seen_after_s = self._clock.monotonic() - settled_at
-            found = found_instance(reply, instance_id)
-            if found:
+            if found := found_instance(reply, instance_id):
                 self.calibration.get_finds = True
-                if missed:
-                    self.calibration.lag_s = seen_after_s
+                self.calibration.lag_s = self._clock.monotonic() - settled_at
                 self.calibration.learn_zone(found, sent_s)
                 break
-            verdict = judge_lookup(reply)
-            if verdict is not Lookup.NOT_PERMITTED and verdict is not Lookup.TRANSIENT:
-                # It exists and does not show: until it does, the lag is known to be at least so long.
-                self.calibration.lag_s, missed = seen_after_s, True
-            if verdict is Lookup.NOT_PERMITTED or delay > REREAD_MAX_S:
+            if judge_lookup(reply) is Lookup.NOT_PERMITTED and reply.status != HTTPStatus.NOT_FOUND:
                 return
-            await anyio.sleep(delay)
+            if delay > REREAD_MAX_S:
+                self.calibrating = False  # another success may tell
+                return
+            await anyio.sleep(delay)  # a 404, too, may only mean that it does not show yet
             delay *= 2
         reply = await self._get(job, predict_instance_id(job.flow_id, NEVER))
         if judge_lookup(reply) in {Lookup.EMPTY, Lookup.UNDECIDED}:  # said by the service, not by a proxy
@@ -85,53 +87,57 @@ class Lookups:
         self._overhear(job, reply)
         return reply
 
-    async def _list(  # noqa: C901 - the contradictions of a documentation
-        self, job: Job, first_sent_s: float | None
-    ) -> Reading:
+    async def _list(self, job: Job, first_sent_s: float | None) -> Reading:
         """Read all pages of all types; until a success showed what IDs look like here, of the whole flow.
 
         An instance that could be ours but has another ID than predicted may be just that: ours, under an ID
         that we do not understand yet. Then nothing is absent.
         """
-        known = self.calibration.id_shift_s is not None
         wanted = self.calibration.instance_id(job)
-        stranger = ""
+        knows_ids = self.calibration.id_shift_s is not None  # as above: not when the last page has come
         start = job.trigger_time_ms // MINUTE_MS * MINUTE_MS
-        for kind in (0, 1, 2):
-            before: list[str] = []
-            for page in range(PAGES):
-                await self._turn()
-                reply = await self._gateway.list_instances(
-                    InstanceQuery(
-                        expression=wanted if known else f"{job.flow_id}-",
-                        type=kind,
-                        from_ms=start - MINUTE_MS,
-                        to_ms=start + 2 * MINUTE_MS,
-                        page=page,
-                    )
-                )
-                self._overhear(job, reply)
-                instances = instances_in(reply)
-                if instances is None:
-                    if page == 0 and _is_no_page(reply):
-                        continue  # where pages count from 1, page 0 may be refused
-                    return _refused(reply)
-                for instance in instances:
-                    if instance.instance_id == wanted:
-                        return Reading(found=instance)
-                    if not known and self._may_be_ours(instance, job, first_sent_s):
-                        stranger = instance.instance_id
-                ids = [instance.instance_id for instance in instances]
-                if page >= 2 and ids and ids == before:
-                    return Reading(unsure="the list gives the same page again and again")
-                before = ids
-                if not instances and page >= 1:
-                    break
-            else:
-                return Reading(unsure="the list has no end")
-        if stranger:
-            return Reading(unsure=f"there is an instance {stranger} that may be it", stranger=stranger)
+        lists = [Pages(), Pages(), Pages()]
+        for kind, pages in enumerate(lists):
+            query = InstanceQuery(
+                expression=wanted if knows_ids else f"{job.flow_id}-",
+                type=kind,
+                from_ms=start - MINUTE_MS,
+                to_ms=start + 2 * MINUTE_MS,
+                page=0,
+            )
+            if reading := await self._list_type(job, wanted, query, pages):
+                return reading
+        if why := next(filter(None, (pages.contradiction for pages in lists)), ""):
+            return Reading(unsure=why)
+        if len({pages.starts_at_1 for pages in lists}) > 1:  # so there is a page 0 that was not shown to us
+            return Reading(unsure="the list refuses its first page")
+        listed = (each for pages in lists for each in pages.instances)
+        stranger = next((each for each in listed if self._may_be_ours(each, job, first_sent_s)), None)
+        if stranger and not knows_ids:
+            name = stranger.instance_id if _PLAIN_ID.fullmatch(stranger.instance_id) else "of an unusual ID"
+            return Reading(unsure=f"there is an instance {name} that may be it", stranger=name)
         return Reading(absent=True)
+
+    async def _list_type(self, job: Job, wanted: str, query: InstanceQuery, pages: Pages) -> Reading | None:
+        """Read one list to its end; None if the instance is not in it, which `pages` may contradict."""
+        for number in range(PAGES):
+            await self._turn()
+            reply = await self._gateway.list_instances(replace(query, page=number))
+            self._overhear(job, reply)
+            instances = instances_in(reply)
+            if instances is None:
+                if number > 0 or not _is_no_page(reply):
+                    return _refused(reply)
+                pages.starts_at_1 = True
+                continue
+            if found := next((each for each in instances if each.instance_id == wanted), None):
+                return Reading(found=found)
+            pages.add(number, instances, count_in(reply))
+            if pages.repeats:
+                return Reading(unsure=pages.contradiction)
+            if number > 0 and not instances:
+                return None
+        return Reading(unsure="the list has no end")
 
     def _may_be_ours(self, instance: Instance, job: Job, first_sent_s: float | None) -> bool:
         if not instance.instance_id.startswith(f"{job.flow_id}-") or first_sent_s is None:

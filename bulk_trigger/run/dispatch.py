@@ -4,7 +4,9 @@ Rule 1: one task decides about every call of the run; workers only carry out wha
 Rule 2: a send starts only when its intent is on disk (`committed`), the limiter grants it, and a worker is
         free. At most one in-flight cap of intents is ahead of the sends, never two of one lane.
 Rule 3: calls that settle something (look-ups, their further pages) go before new sends: they free a lane.
-Rule 4: an outage is pause, probe, go on (design decision 9): while the gateway does not answer the cheapest
+Rule 4: of the calls that settle something, only a few start before they are on disk: that is what a killed
+        session has to be charged for by the next one (P16).
+Rule 5: an outage is pause, probe, go on (design decision 9): while the gateway does not answer the cheapest
         call, nothing else is sent; when it does, one row at a time goes out until one gets a good reply.
         Neither uses up attempts, so a pause fails no row.
 """
@@ -19,6 +21,7 @@ from math import inf
 
 from ..errors import IllegalMove
 from ..health import Budget
+from ..journal import CALLS_AHEAD
 from ..lanes import Case, Lanes
 from ..limiter import Limiter
 from ..model import Intent, Reply, State
@@ -167,7 +170,9 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._waited(Wait.PAUSE if paused else Wait.RATE, before, now)
         for _ in range(granted):
-            if self._turns:
+            if not self._gateway.ready:  # the wait has outlasted the token
+                self._limiter.give_back(1)
+            elif self._callable() > 0:
                 turn = self._turns.popleft()
                 if turn.done():  # its worker was cancelled
                     self._limiter.give_back(1)
@@ -175,7 +180,7 @@ class Dispatcher:
                 self._limiter.started()
                 self._count_call()
                 turn.set_result(None)
-            elif self._startable() and self._gateway.ready:
+            elif self._startable():
                 self._urgent = max(self._urgent - 1, 0)
                 self._hand_over(self._armed.popleft())
             else:
@@ -220,7 +225,14 @@ class Dispatcher:
         sends = min(len(self._armed), len(self._idle))
         if self.outage:
             sends = min(sends, 1) if not self._trials and now >= self.outage.next_at else 0
-        return len(self._turns) + sends
+        return self._callable() + sends
+
+    def _callable(self) -> int:
+        """How many of the waiting calls of workers may start before more of the started ones are on disk."""
+        room = max(CALLS_AHEAD - self._scribe.unwritten_calls, 0)
+        if len(self._turns) > room:
+            self._scribe.hurry()
+        return min(len(self._turns), room)
 
     def _intend(self) -> None:
         """Write intents ahead, for at most one in-flight cap of sends; part of it is kept for urgent ones."""
@@ -358,6 +370,8 @@ class Dispatcher:
         self._waited(Wait.OUTAGE, now, self._clock.monotonic())
 
     async def _slot(self) -> None:
+        while self._scribe.unwritten_calls >= CALLS_AHEAD:
+            await self._scribe.flushed()
         granted = await self._limiter.admit(1)
         if granted != 1:
             raise IllegalMove("the limiter granted more than it was asked for")

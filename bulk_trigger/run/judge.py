@@ -44,6 +44,7 @@ class Judge:
         tally: Tally,
         clock: Clock,
         stop: Callable[[Stop], None],
+        other_clock: Callable[[float], None],
     ) -> None:
         self._settings = settings
         self._lanes = lanes
@@ -57,6 +58,7 @@ class Judge:
         self._tally = tally
         self._clock = clock
         self._stop = stop
+        self._other_clock = other_clock  #: is told how far the gateway's clock is ahead of ours
         self._breaker = Breaker()
         self._had_good = tally.counts[State.SUCCEEDED] > 0
         self._held: list[tuple[Case, Verdict, Reply]] = []  # refused before any good reply came
@@ -73,6 +75,8 @@ class Judge:
         self._tally.replied(None if reply.fault else reply.latency_s)
         if not case.trial:
             case.charged += verdict.kind not in {Kind.THROTTLED, Kind.TOKEN}
+        if verdict.kind is Kind.TOKEN and case.attempts == 1:
+            case.first_sent_ms = None  # maybe by a wrong clock, and it was not taken anyway
         self._observe(case, verdict, reply, now)
         if verdict.by_status and not self._had_good:
             self._hold(case, verdict, reply)
@@ -117,8 +121,8 @@ class Judge:
     def _observe(self, case: Case, verdict: Verdict, reply: Reply, now: float) -> None:
         """Tell everyone who keeps count."""
         self._dispatcher.budget.observe(good=verdict.good, retry=case.charged > 1, now=now)
-        if verdict.kind is Kind.TOKEN:
-            self._token_refused(reply, verdict)
+        self._check_token(reply, verdict)
+        self.sees_other_clock(reply)
         if verdict.good:
             self._good(now)
         else:
@@ -137,7 +141,6 @@ class Judge:
 
     def _good(self, now: float) -> None:
         self._patience.good()
-        self._refused_tokens.clear()
         self._pauses = 0
         self._dispatcher.recovered()
         if not self._had_good:
@@ -149,6 +152,15 @@ class Judge:
         if self._patience.bad(now):
             self._stop(Stop(4, f"no good reply for {self._settings.patience_s:g} s ({why})"))
 
+    def sees_other_clock(self, reply: Reply) -> bool:
+        """Whether the gateway's clock turned out to be another than was thought; from now on it is used."""
+        ahead_s, calibration = reply.clock_ahead_s, self._lookups.calibration
+        if ahead_s == calibration.clock_ahead_s:
+            return False
+        calibration.clock_ahead_s = ahead_s
+        self._other_clock(ahead_s)
+        return True
+
     def silence(self, reply: Reply) -> None:
         """A probe or a token request brought nothing good."""
         why = reply.fault or (f"http-{reply.status}" if reply.code is None else str(reply.code))
@@ -157,12 +169,17 @@ class Judge:
     def overhear(self, job: Job, reply: Reply) -> None:
         """Take note of what the reply to another call than a trigger means for all calls."""
         verdict = judge(job, reply)
-        if verdict.kind is Kind.TOKEN:
-            self._token_refused(reply, verdict)
+        self._check_token(reply, verdict)
+        self.sees_other_clock(reply)
         if verdict.pause:
             self._pause(Pause(reply.retry_after_s, cut=verdict.kind is Kind.THROTTLED))
 
-    def _token_refused(self, reply: Reply, verdict: Verdict) -> None:
+    def _check_token(self, reply: Reply, verdict: Verdict) -> None:
+        """Count the tokens that are refused; whatever the service itself says, it says to a good one."""
+        if verdict.kind is not Kind.TOKEN:
+            if reply.token and reply.code is not None:
+                self._refused_tokens.clear()
+            return
         self._gateway.refuse_token(reply.token)
         if reply.token:  # without one it was not even sent
             self._refused_tokens.add(reply.token)

@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import IllegalMove
 from ..lanes import Case, Lanes
-from ..model import Evidence, Flag, Job, Kind, Reply, State, Step, Verdict
+from ..model import ENDINGS, Evidence, Flag, Job, Kind, Reply, State, Step, Verdict
 from ..ports import Clock
 from ..retry import Decision, Reconcile, Release, Retry, Settle, StopLane
 from ..settings import OnFailure, Settings
@@ -40,6 +40,8 @@ def finding_of(verdict: Verdict, reply: Reply | None = None) -> Finding:
         return Finding(evidence=Evidence.APPLIED, instance_id=verdict.instance_id, via="reply", reply=reply)
     return Finding(evidence=verdict.evidence, code=verdict.code, message=verdict.message, reply=reply)
 
+
+TRIAL = "trial"  #: stands as `via` at a reply to a trial during a pause that ended nothing: it is not charged
 
 NOT_SENT = Finding(
     evidence=Evidence.NOT_APPLIED,
@@ -103,7 +105,7 @@ class Moves:
                 code=finding.code,
                 message=finding.message,
                 instance_id=finding.instance_id,
-                via=finding.via,
+                via=TRIAL if case.trial and before is State.SENDING and state not in ENDINGS else finding.via,
                 flags=_flags(case),
                 sent_ms=case.sent_ms,
                 latency_ms=round(reply.latency_s * 1000, 1) if reply and reply.status else None,

@@ -14,6 +14,9 @@ from ..results import write_results
 from ..summary import summarise, write_summary
 
 
+RESULTS, FAILED, UNKNOWN = "results.csv", "failed.csv", "unknown.csv"
+
+
 class Ending(msgspec.Struct, frozen=True):
     """How a session of a run ended."""
 
@@ -42,9 +45,15 @@ def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = (
         write_results(
             journal.outcomes(),
             journal.header,
-            [directory / "results.csv", *outputs],
-            failed=directory / "failed.csv",
-            unknown=directory / "unknown.csv",
+            [directory / RESULTS, *outputs],
+            failed=directory / FAILED,
+            unknown=directory / UNKNOWN,
         )
     write_summary(directory / "summary.json", summary)
     return summary
+
+
+def discard_results(directory: Path) -> None:
+    """Remove the files that say how every row ended: rows that are about to run again make them untrue."""
+    for name in (RESULTS, FAILED, UNKNOWN):
+        (directory / name).unlink(missing_ok=True)

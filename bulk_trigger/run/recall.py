@@ -10,6 +10,7 @@ from ..lanes import Case
 from ..model import Evidence, Fault, Flag, Job, Kind, Reply, State, Step, Verdict
 from ..settings import OnFailure, OnUnknown, Settings
 from ..verdicts import BY_CODE, judge
+from .moves import TRIAL
 
 #: Codes of attempts that did not count against `--retries`.
 _UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}
@@ -20,7 +21,8 @@ _FAULTS = frozenset(Fault)
 class Recall:
     """The cases of rows with a history."""
 
-    def __init__(self, unfinished: Iterable[Unfinished]) -> None:
+    def __init__(self, unfinished: Iterable[Unfinished], *, clock_ahead_s: float = 0.0) -> None:
+        self._ahead_ms = int(clock_ahead_s * 1000)  # how far the gateway's clock was ahead of ours then
         self._unfinished = {each.job.row: each for each in unfinished}
         self._doubtful: defaultdict[int, set[int]] = defaultdict(set)  # rows to be looked up, by flow
         for row, past in self._unfinished.items():
@@ -33,6 +35,8 @@ class Recall:
         if past := self._unfinished.pop(job.row, None):
             self._doubtful[job.flow_id].discard(job.row)
             _restore(case, past)
+            if case.first_sent_ms is not None:
+                case.first_sent_ms += self._ahead_ms
         return case
 
     def never_looked_up(self, flow_id: int, at_ms: int) -> Iterator[Step]:
@@ -70,7 +74,9 @@ def _charged(steps: tuple[Step, ...]) -> int:
     """Attempts that count against `--retries`: an operator's rerun grants all of them anew."""
     reruns = [place for place, step in enumerate(steps) if step.via == "rerun"]
     recent = steps[reruns[-1] + 1 :] if reruns else steps
-    return sum(step.sent_ms is not None and step.code not in UNCHARGED for step in recent)
+    return sum(
+        step.sent_ms is not None and step.code not in UNCHARGED and step.via != TRIAL for step in recent
+    )
 
 
 def _doubt_of(job: Job, steps: tuple[Step, ...]) -> Verdict | None:
@@ -104,10 +110,11 @@ def _reply_of(step: Step) -> Reply:
 def earlier_calls(journal: Journal, now_s: float, span_s: float) -> Iterator[tuple[float, int]]:
     """Give the calls of the last `span_s` seconds as (age in seconds, how many), the oldest first.
 
-    What was sending when the process ended may have left, or may yet leave, at any moment up to now.
+    A recorded time is up to a millisecond before the call. What was sending when the process ended may have
+    left, or may yet leave, at any moment up to now.
     """
     for at_ms, count in journal.calls_since(int((now_s - span_s) * 1000)):
-        yield max(now_s - at_ms / 1000, 0.0), count
+        yield max(now_s - (at_ms + 1) / 1000, 0.0), count
     yield 0.0, journal.counts()[State.SENDING]
 
 

@@ -22,14 +22,17 @@ from anyio.abc import TaskGroup
 from ..errors import BulkTriggerError, JournalError
 from ..files import write_progress
 from ..health import Patience
-from ..journal import Journal
+from ..journal import ENDED, Journal
 from ..lanes import Case, Lanes
 from ..limiter import Limiter
 from ..model import ENDINGS, Intent, Job, Reply, Scope, State, Step
 from ..ports import Clock, Gateway, Observer, SystemClock
+from ..quantities import format_duration
 from ..reconcile import Lookups
+from ..retry import STOPPED_BEHIND
 from ..settings import Settings
 from ..verdicts import judge_probe, judge_token
+from .alarm import Alarm
 from .dispatch import Dispatcher
 from .doubts import Doubts
 from .feed import Feed
@@ -41,7 +44,9 @@ from .recall import Recall, earlier_calls, goes_on_after_unknown, halting_states
 from .scribe import Scribe
 from .tally import Tally
 
+CLOCK_AHEAD = "clockAheadSeconds"  #: the note about how far the gateway's clock was ahead, if that mattered
 TICK_S = 1.0
+STILL_S = 3.0  #: a tick that is so late is told
 
 
 class Shared(TypedDict):
@@ -82,7 +87,7 @@ class Run:
         self._herald: Herald | None = None
         self._notice = notice
         self._threaded = threaded
-        self._recall = Recall(journal.unfinished())
+        self._recall = Recall(journal.unfinished(), clock_ahead_s=journal.notes().get(CLOCK_AHEAD, 0.0))
         self.tally = Tally(
             journal.header.rows, journal.counts(), journal.benign_skips(), self.clock.monotonic()
         )
@@ -91,6 +96,7 @@ class Run:
         self._stop: Stop | None = None
         self._over = anyio.Event()
         self._leave = anyio.Event()
+        self._alarm = Alarm()
 
     # --- what the caller does
 
@@ -121,15 +127,18 @@ class Run:
         self._remember()
         if not self.tally.left:
             self._over.set()
-        try:
+        with self._alarm:
             try:
-                await self._work_through()
-            except* BulkTriggerError as group:
-                self.stop(_as_stop(group))
-        except BaseException:
-            await self._finish()  # what is known is still recorded
-            raise
-        return await self._finish()
+                try:
+                    await self._work_through()
+                except* BulkTriggerError as group:
+                    self.stop(_as_stop(group))
+            except BaseException:
+                await self._finish()  # what is known is still recorded
+                raise
+            ending = await self._finish()
+        self._alarm.check()
+        return ending
 
     def _remember(self) -> None:
         """Take from earlier sessions what still counts: their calls (P16), and how instance IDs look."""
@@ -181,6 +190,7 @@ class Run:
             doubts=self._doubts,
             patience=patience,
             stop=self.stop,
+            other_clock=self._other_clock,
         )
         if self._observer:
             self._herald = Herald(self._journal, self._scribe, self._observer, self._observer_failed)
@@ -193,6 +203,7 @@ class Run:
             if self._herald:
                 tasks.start_soon(self._herald.run)
             tasks.start_soon(self._tell)
+            tasks.start_soon(self._alarm.ring)
             await self._stop_halted_flows()
             async with anyio.create_task_group() as senders:
                 senders.start_soon(self._feed.run)
@@ -222,7 +233,8 @@ class Run:
             self.tally.in_flight -= 1
             return
         case.sent_ms = int(self.clock.wall() * 1000)
-        case.first_sent_ms = case.first_sent_ms or case.sent_ms
+        ahead_ms = int(self._lookups.calibration.clock_ahead_s * 1000)
+        case.first_sent_ms = case.first_sent_ms or case.sent_ms + ahead_ms
         reply = await self._gateway.trigger(case.job)
         self._judge.reply(case, reply)
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:
@@ -248,8 +260,15 @@ class Run:
             self._over.set()
 
     async def _tell(self) -> None:
-        """Let other processes see how it goes, about once a second."""
+        """Let other processes see how it goes, about once a second, and say when that was not possible."""
+        now = self.clock.monotonic()
         while True:
+            before, now = now, self.clock.monotonic()
+            if (still_s := now - before - TICK_S) >= STILL_S:
+                self._notice(
+                    f"this process stood still for {still_s:.0f} s (it was stopped or had no processor, or something "
+                    "blocks its event loop); replies that came meanwhile may count as lost, and are looked up"
+                )
             with suppress(OSError):  # the view is no reason to stop; the journal notices a broken disk itself
                 facts = self.tally.snapshot(self.clock.monotonic())
                 write_progress(self.directory / "progress.json", facts)
@@ -298,11 +317,19 @@ class Run:
         verdict = judge_token(reply)
         if verdict.good:
             return True
+        another_clock = self._judge.sees_other_clock(reply)  # then the next request may be accepted
         self._judge.overhear(NO_JOB, reply)
-        if verdict.scope is Scope.EVERYONE and not self._gateway.ready:
+        if verdict.scope is Scope.EVERYONE and not self._gateway.ready and not another_clock:
             self.stop(Stop(4, f"no access token: {verdict.code} {verdict.message}".strip()))
         self._judge.silence(reply)
         return False
+
+    def _other_clock(self, ahead_s: float) -> None:
+        self._notice(
+            f"this machine's clock is {format_duration(abs(ahead_s))} {'behind' if ahead_s > 0 else 'ahead of'} the "
+            "gateway's, which is used to sign; times in the results are this machine's"
+        )
+        self._tasks.start_soon(self._scribe.ask, self._journal.note, CLOCK_AHEAD, ahead_s)
 
     def _stop_flow(self, job: Job, reason: str) -> None:
         self._tasks.start_soon(self._skip_rest, job, reason)
@@ -320,7 +347,7 @@ class Run:
     async def _stop_halted_flows(self) -> None:
         """Finish what a crash interrupted: flows whose stop was recorded, but not the end of their rows."""
         for halt in await self._scribe.ask(self._journal.halted_flows, halting_states(self.settings)):
-            await self._skip_rest(halt.job, halt.message)
+            await self._skip_rest(halt.job, STOPPED_BEHIND.get(halt.state, halt.message))
 
     # --- the end
 
@@ -366,10 +393,12 @@ class Run:
             write_progress(self.directory / "progress.json", self.tally.snapshot(self.clock.monotonic()))
         if self._herald:
             await self._herald.finish(everything=not self.tally.left)
+        await ask(journal.note, ENDED, journal.epoch)
         await ask(journal.note, "exitCode", exit_code)
         await ask(journal.note, "reason", reason)
         await ask(journal.note, "bottleneck", bottleneck)
         await ask(journal.note, "waits", {wait.value: round(s, 3) for wait, s in self.tally.waits.items()})
+        await self._gateway.aclose()  # where descriptors are few, the results may need those of its connections
         try:
             summary = await ask(write_outputs, self.directory, journal, self._outputs)
         except OSError as error:

@@ -41,6 +41,7 @@ class Scribe:
         self._intents: list[Intent] = []
         self._steps: list[Step] = []
         self._calls: list[int] = []
+        self.unwritten_calls = 0  #: calls that were counted and are not on disk yet
         self._writing = False
         self._flush_at: asyncio.Handle | None = None
         self._urgent = False
@@ -65,6 +66,7 @@ class Scribe:
     def count_call(self, at_ms: int) -> None:
         """Add a call that is no trigger, for the windows of a later process."""
         self._calls.append(at_ms)
+        self.unwritten_calls += 1
         self._linger()
 
     def hurry(self) -> None:
@@ -120,7 +122,10 @@ class Scribe:
 
     def _flush(self) -> None:
         self._flush_at = None
-        if self._writing or self.broken:
+        if self._writing:
+            return
+        if self.broken:
+            self._wake()
             return
         intents, steps, calls = self._intents, self._steps, self._calls
         if not (intents or steps or calls):
@@ -130,19 +135,18 @@ class Scribe:
         self._writing, self._urgent = True, False
         self._do(
             lambda: self._journal.write(intents, steps, calls),
-            lambda _, error: self._written(intents, steps, error),
+            lambda _, error: self._written(intents, steps, calls, error),
         )
 
-    def _written(self, intents: list[Intent], steps: list[Step], error: BaseException | None) -> None:
+    def _written(
+        self, intents: list[Intent], steps: list[Step], calls: list[int], error: BaseException | None
+    ) -> None:
         self._writing = False
+        self.unwritten_calls -= len(calls)
         if error is not None:
             self.broken = error if isinstance(error, JournalError) else JournalError(f"journal: {error}")
         if self.broken or not (self._intents or self._steps or self._calls):
-            self._urgent = False  # whoever hurried meanwhile was waiting for this batch
-            waiters, self._idle = self._idle, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self._wake()  # whoever hurried meanwhile was waiting for this batch
         elif self._urgent or self._idle:
             self._schedule()
         elif self._flush_at is None:
@@ -152,13 +156,35 @@ class Scribe:
         else:
             self._committed([], [])
 
+    def _wake(self) -> None:
+        self._urgent = False
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def _do(self, act: Callable[[], T], then: Callable[[Any, BaseException | None], None]) -> None:
         if self._thread:
-            self._work.put(lambda: _act(act, then, self._tell))
+            self._work.put(lambda: self._act(act, then, self._tell))
         else:
-            _act(act, then, self._loop.call_soon)
+            self._act(act, then, self._loop.call_soon)
 
     # --- inside: on the thread
+
+    def _act(
+        self,
+        act: Callable[[], T],
+        then: Callable[[Any, BaseException | None], None],
+        tell: Callable[..., object],
+    ) -> None:
+        try:
+            value = act()
+        except Exception as error:  # noqa: BLE001 - handed on, whatever it is
+            if isinstance(error, JournalError):
+                self.broken = self.broken or error  # at once: no send may start before the loop hears of it
+            tell(then, None, error)
+        else:
+            tell(then, value, None)
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -171,17 +197,6 @@ class Scribe:
             self._loop.call_soon_threadsafe(then, value, error)
         except RuntimeError:  # the loop has gone: the process is leaving, and the journal says what it knows
             return
-
-
-def _act(
-    act: Callable[[], T], then: Callable[[Any, BaseException | None], None], tell: Callable[..., object]
-) -> None:
-    try:
-        value = act()
-    except Exception as error:  # noqa: BLE001 - handed on, whatever it is
-        tell(then, None, error)
-    else:
-        tell(then, value, None)
 
 
 def _answer(future: asyncio.Future[T], value: T, error: BaseException | None) -> None:

@@ -12,6 +12,7 @@ from .scenario import Scenario
 
 APP_KEY = "sandbox-app-key"
 APP_SECRET = "sandbox-app-secret"  # noqa: S105 - known to everybody, and good for nothing
+TOKEN_PREFIX = "sandbox-token-"  # noqa: S105 - so that one is recognised wherever it turns up
 USER_ID = "sandbox-user"
 ORG_ID = "sandbox-org"
 
@@ -80,7 +81,7 @@ class Tokens:
             token, ends = next(reversed(self._ends.items()))
             if now < ends:
                 return token
-        token = f"{int(dice(self._seed, 'token', len(self._ends), now) * 2**52):013x}"
+        token = f"{TOKEN_PREFIX}{int(dice(self._seed, 'token', len(self._ends), now) * 2**52):013x}"
         self._ends[token] = now + scenario.token_lifetime_s
         return token
 

@@ -1,0 +1,46 @@
+"""Whether the pages of a list can be all of it (contract 5.3: the documentation contradicts itself).
+
+Rule 1: the end is the first empty page. `count` is documented in two ways, as all or as those of the page. So
+        it never says that a list is complete; but where more is announced than came, it is not.
+Rule 2: page 1 may be page 0 once more, where pages count from 1. Anything else that comes twice shows that
+        pages shift, repeat or ignore their number; then something else may not have come at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..instances import Instance
+
+
+class Pages:
+    """What came of one list so far."""
+
+    def __init__(self) -> None:
+        self.instances: list[Instance] = []
+        self.starts_at_1 = False  #: page 0 was refused
+        self._first: Sequence[str] = ()
+        self._seen: set[str] = set()
+        self._announced = 0
+        self.repeats = False  #: something came twice
+
+    def add(self, number: int, page: Sequence[Instance], count: int) -> None:
+        """Take note of a page and of the count that it states (0 if none)."""
+        ids = [each.instance_id for each in page]
+        self._announced = max(self._announced, count)
+        if number == 0:
+            self._first = ids
+        elif number == 1 and ids == self._first:
+            return
+        self.repeats |= not self._seen.isdisjoint(ids)
+        self._seen.update(ids)
+        self.instances += page
+
+    @property
+    def contradiction(self) -> str:
+        """Why something may be missing although the end was reached; empty if nothing is."""
+        if self.repeats:
+            return "the list gives the same again and again"
+        if self._announced > len(self.instances):
+            return f"the list announces {self._announced} instances and gives {len(self.instances)}"
+        return ""

@@ -1,0 +1,202 @@
+"""A network that is slow, holds things back or stands still: the defaults, on a clock where waiting is free (1.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+import random
+
+from behind import DEFAULTS, Behind, behind
+from evening import FIRST_GOOD, WAYS, Case, Evening, Fate, spend
+from proxy import Request, Toxic
+import pytest
+from running import hourly
+from toxics import (
+    always,
+    black_hole,
+    by_attempt,
+    delayed,
+    for_triggers,
+    late,
+    narrow,
+    passed,
+    reset_after,
+    reset_before,
+    sliced,
+    withheld,
+)
+
+from bulk_trigger import Rate
+
+virtually = pytest.mark.asyncio(loop_factories=["virtual"])
+both_wires = pytest.mark.parametrize("wire", ["direct", "aiohttp"])
+TIMEOUT_S, QUARANTINE_S = 30.0, 75.0  #: the defaults
+LATER_S = 1e-6  #: some turns of the loop are between a send and its arrival, and each takes a billionth of a second
+
+CASES = [
+    Case("F18 a reply that is withheld", withheld, Fate.FOUND),
+    Case("F30 a connection that is half open", black_hole, Fate.SENT_AGAIN),
+    Case("F19 takes effect when half the quarantine is over", late(QUARANTINE_S / 2 + 1), Fate.FOUND),
+    Case("F19 takes effect when the quarantine is nearly over", late(QUARANTINE_S - 1), Fate.FOUND),
+    Case("F19 takes effect as the attempt's time ends", late(TIMEOUT_S), Fate.FOUND),
+    Case("F24 a byte per second", sliced(1, 1.0), Fate.FOUND),
+    Case("F24 a byte in ten seconds", sliced(1, 10.0), Fate.FOUND),
+    Case("F27 three seconds there, and two back", delayed(3.0, 2.0), Fate.AT_ONCE),
+    Case("F27 longer than the attempt's time", delayed(1.0, 30.0), Fate.FOUND),
+    Case("F28 a line of 100 bytes per second", narrow(100.0), Fate.AT_ONCE),
+    Case("F28 a line of 20 bytes per second", narrow(20.0), Fate.FOUND),
+]
+
+
+@pytest.fixture(scope="module", params=["direct", "aiohttp"])
+def evening(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Evening:
+    return spend(WAYS[request.param], tmp_path_factory.mktemp("evening"), CASES, in_flight=64)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_row_runs_once_however_slow_its_call_was(evening: Evening, case: Case) -> None:
+    evening.assert_as_it_must(case)
+
+
+def test_slow_calls_hold_no_other_row_up(evening: Evening) -> None:
+    """P14."""
+    evening.assert_the_rest_is_well()
+    sends = [each for each in evening.rig.proxy.seen if each.api == "trigger" and each.attempt == 1]
+    assert all(each.at < 1 for each in sends if each.flow_id and each.flow_id >= FIRST_GOOD)
+
+
+# --- all of the network
+
+
+def most_in(window_s: float, rig: Behind) -> int:
+    """The most calls of any kind that the program made within any window. The proxy shares its clock."""
+    times = [each.at for each in rig.proxy.seen]
+    return max(sum(at <= other < at + window_s - LATER_S for other in times) for at in times)
+
+
+@virtually
+@both_wires
+async def test_a_network_whose_latency_jumps_keeps_order_and_rate(tmp_path: Path, wire: str) -> None:
+    """F27, P12, P15: from 0 to 5 s there and back, for every call."""
+    jobs = hourly(200, flows=40)
+
+    def jumping(request: Request) -> Toxic:
+        dice = random.Random(request.raw)
+        return delayed(dice.random() * 5, dice.random() * 5)
+
+    async with behind(tmp_path, jumping) as rig:
+        rig.wire = wire
+        ending = await rig.send(jobs, **DEFAULTS, rates=(Rate(10, 1.0), Rate(300, 60.0)))
+
+        assert ending.exit_code == 0
+        rig.assert_proven(jobs).assert_each_once()
+        assert {row["attempts"] for row in rig.results()} == {"1"}
+        assert most_in(1.0, rig) <= 10
+        assert most_in(60.0, rig) <= 300
+        assert max(float(row["latencyMs"]) for row in rig.results()) > 5000
+
+
+@virtually
+@both_wires
+async def test_a_line_of_a_kilobyte_per_second_gets_it_done(tmp_path: Path, wire: str) -> None:
+    """F28."""
+    jobs = hourly(100, flows=20)
+    async with behind(tmp_path, always(narrow(1000.0))) as rig:
+        rig.wire = wire
+        assert (await rig.send(jobs, **DEFAULTS)).exit_code == 0
+
+        rig.assert_proven(jobs).assert_each_once()
+        assert {row["attempts"] for row in rig.results()} == {"1"}
+
+
+@virtually
+@both_wires
+@pytest.mark.parametrize("parts_at_s", [5.0, 5.6, 9.0])
+async def test_a_network_that_parts_for_a_minute_is_waited_for(
+    tmp_path: Path, wire: str, parts_at_s: float
+) -> None:
+    """F29, P6, P12, P18: what was on the way arrives when it heals, and is found; at 5.6 s look-ups are under way."""
+    jobs = hourly(300, flows=30)
+
+    def script(request: Request) -> Toxic:
+        lost = request.api == "trigger" and request.attempt == 1 and 4.6 < request.at < 5
+        return (reset_after if request.job in jobs[::2] else reset_before) if lost else passed
+
+    async def part() -> None:
+        await asyncio.sleep(parts_at_s)
+        rig.proxy.part()
+        await asyncio.sleep(60)
+        rig.proxy.heal()
+
+    async with behind(tmp_path, script) as rig:
+        rig.wire = wire
+        parting = asyncio.create_task(part())
+        ending = await rig.send(jobs, **DEFAULTS, rates=(Rate(10, 1.0),))
+        await parting
+
+        assert ending.exit_code == 0
+        rig.assert_proven(jobs).assert_each_once()
+        assert rig.proxy.did[reset_after.name] + rig.proxy.did[reset_before.name] >= 3
+        held = [each for each in rig.proxy.seen if parts_at_s < each.at < parts_at_s + 60]
+        assert 10 < len([each for each in held if each.api == "trigger"]) <= 64 + 3
+        assert any(each.api == "time" for each in held)
+        assert rig.proxy.seen[-1].at > parts_at_s + 60
+        assert most_in(1.0, rig) <= 10
+
+
+@virtually
+@both_wires
+@pytest.mark.parametrize("seed", range(3))
+async def test_connections_that_stop_one_by_one_and_go_on_in_another_order_do_no_harm(
+    tmp_path: Path, wire: str, seed: int
+) -> None:
+    """F31, P6, P12, P14: swizzle-clogging, three times over."""
+    jobs, dice = hourly(400, flows=40), random.Random(seed)
+
+    async def swizzle() -> None:
+        for _ in range(3):
+            await asyncio.sleep(dice.random() * 4)
+            stopped = list(rig.proxy.links.values())
+            for link in stopped:
+                link.flows.clear()
+                await asyncio.sleep(dice.random())
+            clogged.append(len(stopped))
+            dice.shuffle(stopped)
+            for link in stopped:
+                await asyncio.sleep(dice.random() * 2)
+                link.flows.set()
+
+    clogged: list[int] = []
+    async with behind(tmp_path, for_triggers(delayed(0.3, 0.3)), seed=seed) as rig:
+        rig.wire = wire
+        swizzling = asyncio.create_task(swizzle())
+        ending = await rig.send(jobs, **DEFAULTS, rates=(Rate(20, 1.0),))
+        await swizzling
+
+        assert ending.exit_code == 0
+        rig.assert_proven(jobs).assert_each_once()
+        assert all(number >= 3 for number in clogged)
+        assert most_in(1.0, rig) <= 20
+
+
+@virtually
+@both_wires
+async def test_an_effect_that_comes_after_the_quarantine_is_the_limit_that_the_readme_names(
+    tmp_path: Path, wire: str
+) -> None:
+    """F20: nobody can outwait everything. The row runs twice, it says that it was sent twice, and no other does."""
+    jobs = hourly(40, flows=8)
+    async with behind(tmp_path, by_attempt({3303: [late(QUARANTINE_S + 20)]})) as rig:
+        rig.wire = wire
+        ending = await rig.send(jobs, **DEFAULTS)
+        await asyncio.sleep(60)
+
+        effects = rig.verdict(jobs).effects_by_job
+        rows = rig.results()
+        assert ending.exit_code == 0
+        assert {job: count for job, count in effects.items() if count != 1} == {jobs[3]: 2}
+        assert len(effects) == 40
+        print([r for r in rows if r["attempts"]!="1"], rig.proxy.about(3303,"trigger")[-3:])
+        assert [row["row"] for row in rows if row["attempts"] != "1"] == ["4"]
+        again = rig.proxy.about(3303, "trigger")[1]
+        assert again.at >= QUARANTINE_S

@@ -1,0 +1,29 @@
+"""The catalogue of faults is complete: each of the 133 is the case of a test, or is left out for a reason.
+
+A test that injects a fault carries its number: `F14` in its docstring, in a comment, or in the ID of its
+parameters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import re
+
+FAULTS = range(1, 134)
+TESTS = Path(__file__).parent
+
+#: Faults that no test injects, by number, and why.
+LEFT_OUT: dict[int, str] = {}
+
+
+def _injected() -> set[int]:
+    own = Path(__file__)
+    texts = [path.read_text(encoding="utf-8") for path in TESTS.rglob("*.py") if path != own]
+    return {int(number) for text in texts for number in re.findall(r"\bF([1-9][0-9]{0,2})\b", text)}
+
+
+def test_each_fault_is_injected_or_left_out_for_a_reason() -> None:
+    injected = _injected()
+
+    assert injected <= set(FAULTS)
+    assert set(FAULTS) - injected == set(LEFT_OUT)
