@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JOURNAL = "journal.db"
+MARKER = f"{JOURNAL}-open"  #: lies beside the journal while a session has it open
 SIDECAR = "run.json"
 SCHEMA = 1
 

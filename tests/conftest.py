@@ -19,7 +19,7 @@ OPTIONS = (
     ("--seeds", 2000, "simulated runs, each a history of its own"),
     ("--seed", None, "the one simulated run to play again"),
     ("--kills", 60, "SIGKILLs of the real program"),
-    ("--fuzz", 10, "seconds for each fuzzer"),
+    ("--fuzz", 30, "seconds that the fuzzers share"),
 )
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

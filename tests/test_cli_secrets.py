@@ -62,6 +62,7 @@ def test_a_run_leaves_no_secret_in_any_output_or_file(place: Place) -> None:
 def test_a_secret_as_a_flag_is_explained_and_not_repeated(
     flag: str, separator: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """F124."""
     arguments = f"run jobs.csv --sandbox {flag}{separator}hunter22".split(" ")
 
     assert main(arguments) == 2
@@ -73,6 +74,7 @@ def test_a_secret_as_a_flag_is_explained_and_not_repeated(
 def test_a_file_is_stripped_and_told_about_if_others_can_read_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """F125."""
     warnings: list[str] = []
     place.write("secret", f"\n  {SECRET}\t\n")
     monkeypatch.setenv(APP_KEY, KEY)

@@ -124,7 +124,7 @@ def test_a_killed_run_can_be_read_before_it_is_resumed(tmp_path: Path) -> None:
 
 
 def test_a_journal_whose_last_commits_were_taken_away_is_not_resumed(tmp_path: Path) -> None:
-    """P6: what was sent last is not known any more, so a resume could send it twice."""
+    """F91, P6: what was sent last is not known any more, so a resume could send it twice."""
     killed(tmp_path, 5)
     (tmp_path / "journal.db-wal").unlink()
 
@@ -148,7 +148,7 @@ def test_a_process_that_ends_without_closing_its_journal_loses_nothing(tmp_path:
 
 
 def test_the_first_error_of_the_disk_is_the_last_write(tmp_path: Path) -> None:
-    """P21: and the journal opens cleanly afterwards."""
+    """F86, P21: and the journal opens cleanly afterwards."""
     with run_python(_FULL_DISK, tmp_path) as process:
         output, _ = process.communicate()
     acknowledged, refused, sending, text = output.strip().split("|")
@@ -164,7 +164,7 @@ def test_the_first_error_of_the_disk_is_the_last_write(tmp_path: Path) -> None:
 
 
 def test_a_full_database_latches_too(tmp_path: Path) -> None:
-    """P21."""
+    """F84, P21."""
     journal = create(tmp_path, job_rows(*range(1, 2001)))
     connection = journal._database._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -201,7 +201,7 @@ def test_an_older_session_that_is_still_alive_can_write_no_more(tmp_path: Path) 
 
 
 def test_nobody_else_can_open_a_running_journal(tmp_path: Path) -> None:
-    """P22: two connections to one WAL database can corrupt it."""
+    """F99, P22: two connections to one WAL database can corrupt it."""
     journal = create(tmp_path, job_rows(1))
     other = sqlite3.connect(tmp_path / "journal.db", timeout=0)
 
@@ -235,6 +235,7 @@ def test_the_pragmas_hold(tmp_path: Path, durability: Durability, synchronous: i
 
 
 def test_a_pragma_that_sqlite_does_not_follow_is_an_error(tmp_path: Path) -> None:
+    """F90: SQLite ignores what it cannot do, without a word."""
     create(tmp_path, job_rows(1)).close()
 
     with pytest.raises(JournalError, match="SQLite does not accept page_size=8192 here"):
@@ -253,7 +254,7 @@ def cut_in_half(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip_pages, cut_in_half])
 def test_a_damaged_journal_is_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """P21."""
+    """F91, P21."""
     create(tmp_path, job_rows(*range(1, 3000))).close()
     damage(tmp_path / "journal.db")
 

@@ -196,6 +196,7 @@ def test_a_sidecar_of_another_version_is_refused_with_text(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("content", "error"), [(b"", RunRefused), (b"x" * 8192, JournalError)])
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
+    """F91."""
     (tmp_path / "journal.db").write_bytes(content)
 
     with pytest.raises(error, match=r"journal\.db"):
@@ -212,6 +213,7 @@ def test_a_directory_without_a_journal_is_no_run(tmp_path: Path) -> None:
     [("/data/runs", "ext4"), ("/data/share", "nfs4"), ("/data/share/a b", "cifs"), ("/", "ext4")],
 )
 def test_the_innermost_mount_tells_the_filesystem(tmp_path: Path, directory: str, kind: str) -> None:
+    """F94."""
     mounts = tmp_path / "mounts"
     mounts.write_text(
         "/dev/sda / ext4 rw 0 0\nserver:/x /data/share nfs4 rw 0 0\n//s/y /data/share/a\\040b cifs rw 0 0\n\n"
@@ -221,6 +223,7 @@ def test_the_innermost_mount_tells_the_filesystem(tmp_path: Path, directory: str
 
 
 def test_a_run_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -> None:
+    """F84: before anything is sent."""
     """P21: short disk stops us before the first send."""
     with pytest.raises(JournalError, match="make room"):
         check_room(tmp_path, 10**13)

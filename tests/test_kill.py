@@ -159,7 +159,7 @@ async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_name
 async def test_a_disk_that_is_full_stops_the_sending_and_resume_goes_on(
     tmp_path: Path, limit_kib: int
 ) -> None:
-    """P21: the journal breaks somewhere in the run: exit 4, and after room was made each job exactly once."""
+    """F86, P21: the journal breaks in the run: exit 4, and after room was made each job exactly once."""
     jobs = hourly(1500, flows=50)
     path = tmp_path / "jobs.csv"
     path.write_text("flowId,triggerTime\n" + "".join(f"{flow},{time}\n" for flow, time in jobs))

@@ -466,11 +466,22 @@ MISSING = [ok(None), ok([]), ok({}), refused(62102), refused(99404, 404), refuse
 async def test_get_finds_an_instance_by_its_predicted_id() -> None:
     remote = Remote([entry(ID, startTime="2026-11-03 10:00:04")])
 
-    reading = await read(remote)
+    reading = await read(remote, id_shift_s=0.0)
 
     assert reading.found == Instance(ID, 3377, 1, "2026-11-03 10:00:04", "")
     assert remote.gets == [ID]
     assert remote.queries == []
+
+
+async def test_before_ids_are_understood_the_list_confirms_what_get_found() -> None:
+    """P3, F69: IDs in another zone make the ID predicted for one row that of another, hours away."""
+
+    def of_another_time() -> Remote:
+        return Remote([entry(ID)], page=lambda *_: ok({"flowInsts": [], "count": 0}))
+
+    assert (await read(Remote([entry(ID)]))).found
+    assert (await read(of_another_time())).absent
+    assert (await read(of_another_time(), id_shift_s=0.0)).found
 
 
 @pytest.mark.parametrize("missing", MISSING)
@@ -659,6 +670,7 @@ async def test_once_calibrated_get_alone_is_the_look_up() -> None:
     """Design decision 7: but only in exactly the form in which a missing instance was answered."""
     remote = Remote([entry(ID)], missing=refused(62102))
     asked = Asked(remote)
+    asked.calibration.learn_id(JOB, ID)
     await asked.lookups.calibrate(JOB, ID, 0.0, 0.0)
 
     assert (await asked.lookups.read(JOB, SENT_S)).found
@@ -711,6 +723,21 @@ async def test_a_success_that_never_shows_teaches_nothing_and_leaves_it_to_anoth
     assert asked.calibration.lag_s is None
     assert not asked.calibration.get_is_enough
     assert not asked.lookups.calibrating
+
+
+@virtually
+async def test_a_success_that_names_an_instance_from_before_teaches_nothing() -> None:
+    """P3, P6: F66. It shows at once however far behind the look-ups are, and its start is of another day."""
+    clock = LoopClock()
+    asked = Asked(Remote([entry(ID, startTime=shown(clock.wall() - 86_400))]))
+
+    for others_may_tell in (True, True, True, True, False):  # but not for ever
+        asked.lookups.calibrating = True
+        await asked.lookups.calibrate(JOB, ID, clock.wall(), clock.monotonic())
+        assert asked.lookups.calibrating is not others_may_tell
+
+    assert (asked.calibration.lag_s, asked.calibration.zone_s) == (None, None)
+    assert not asked.calibration.get_is_enough
 
 
 @virtually

@@ -287,6 +287,7 @@ def test_when_one_file_fails_none_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_while_writing_results_is_an_error(tmp_path: Path) -> None:
+    """F85, P23."""
     """P23: the write, and not only the close, has to be looked at."""
     file = WholeFile(tmp_path / "results.csv")
     full = os.open("/dev/full", os.O_WRONLY)
@@ -300,7 +301,7 @@ def test_a_full_disk_while_writing_results_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_symbolic_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    """P27: nobody's file is overwritten through a link."""
+    """P27, F121: nobody's file is overwritten through a link."""
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "results.csv").symlink_to(victim)

@@ -41,7 +41,7 @@ async def test_an_empty_list_is_a_success(tmp_path: Path) -> None:
 
 
 async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path) -> None:
-    """P3, P6, P7, P12: 62109 before and after the effect, resets, silence, a list that lags."""
+    """P3, P6, P7, P12: F14, F15, F18, F50, F51, F64. Trouble on both sides of the effect; a late list."""
     scenario = """
         visible_after_s = 0.05
         [[faults]]
@@ -85,7 +85,7 @@ async def test_a_bad_evening_still_shows_each_job_exactly_once(tmp_path: Path) -
 async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_replies_end_unknown(
     tmp_path: Path,
 ) -> None:
-    """P8, P10, design decision 1."""
+    """P8, P10, design decision 1: F51, F63."""
     scenario = """
         lookup = "forbidden"
         [[faults]]
@@ -116,7 +116,7 @@ async def test_without_look_ups_62109_is_retried_with_its_risk_said_and_lost_rep
 
 
 async def test_a_flow_without_tasks_stops_its_lane_only(tmp_path: Path) -> None:
-    """P14, design decision 8: the flow's other rows are skipped with the reason; no call is spent on them."""
+    """P14, F56, design decision 8: its other rows are skipped with the reason; no call is spent on them."""
     jobs = hourly(50, flows=5)
     async with rig(tmp_path, "[flows]\nno_task = [3302]\n") as run:
         ending = await run.trigger(jobs)
@@ -192,7 +192,7 @@ async def test_an_expired_token_is_renewed_once_for_all(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_secret_stops_the_run_before_anything_is_sent(tmp_path: Path) -> None:
-    """Design decision 8: 1003."""
+    """F62, design decision 8: 1003."""
     jobs = hourly(10)
     async with rig(tmp_path) as run:
         run.credentials = type(run.credentials)("sandbox-app-key", "wrong")
@@ -204,7 +204,7 @@ async def test_a_wrong_secret_stops_the_run_before_anything_is_sent(tmp_path: Pa
 
 
 async def test_a_429_pauses_everybody_and_fails_no_row(tmp_path: Path) -> None:
-    """P18, design decision 15: the rate is cut until the gateway is content."""
+    """P18, F58, design decision 15: the rate is cut until the gateway is content."""
     jobs = hourly(250, flows=25)
     async with rig(tmp_path, 'rate_limit = "100/s"\n') as run:
         ending = await run.trigger(jobs, rates=(Rate(200, 1.0),), in_flight=32)
@@ -216,7 +216,7 @@ async def test_a_429_pauses_everybody_and_fails_no_row(tmp_path: Path) -> None:
 
 
 async def test_nothing_starts_before_the_time_that_a_retry_after_names(tmp_path: Path) -> None:
-    """P18."""
+    """P18, F48, F58."""
     jobs = hourly(40, flows=20)
     scenario = '[[faults]]\nkind = "status"\nstatus = 429\ncalls = [10]\non = "trigger"\n'
     async with rig(tmp_path, scenario + 'headers = { "Retry-After" = "2" }\n') as run:
@@ -294,7 +294,7 @@ async def test_failed_rows_can_be_run_again(tmp_path: Path) -> None:
 
 
 async def test_unknown_rows_are_looked_up_before_they_are_run_again(tmp_path: Path) -> None:
-    """P6: `resume --rerun unknown` sends only what is proven absent."""
+    """P6, F63: `resume --rerun unknown` sends only what is proven absent."""
     scenario = """
         lookup = "forbidden"
         [[faults]]

@@ -30,7 +30,7 @@ def statuses(run: Rig) -> Counter[str]:
 async def test_a_success_under_an_id_that_makes_no_sense_is_never_sent_again(
     tmp_path: Path, digits: int
 ) -> None:
-    """P3, P6: it was probably applied; that the predicted ID is absent proves nothing then."""
+    """P3, P6, F69: it was probably applied; that the predicted ID is absent proves nothing then."""
     jobs = hourly(20, flows=10)
     async with rig(tmp_path, f"id_digits = {digits}\n") as run:
         ending = await run.trigger(jobs)
@@ -53,7 +53,7 @@ async def test_ids_in_another_zone_are_learned_and_survive_a_crash(tmp_path: Pat
 
 
 async def test_before_any_success_an_unexpected_id_is_not_taken_for_absence(tmp_path: Path) -> None:
-    """P6: one flow, the first reply lost, and IDs of another zone than predicted."""
+    """P6, F69: one flow, the first reply lost, and IDs of another zone than predicted."""
     jobs = hourly(3, flows=1)
     scenario = 'id_timezone = "GMT+8"\n' + reset(when='"after"', attempts=[1], first=1)
     async with rig(tmp_path, scenario) as run:
@@ -118,7 +118,7 @@ async def test_the_last_rows_of_a_resume_end_the_run_even_if_nothing_is_sent_for
 
 
 async def test_a_gateway_that_only_says_429_is_left_after_the_patience(tmp_path: Path) -> None:
-    """Design decision 9: a pause that the gateway did not ask for is our own waiting."""
+    """F58, design decision 9: a pause that the gateway did not ask for is our own waiting."""
     jobs = hourly(20)
     async with rig(tmp_path, '[[faults]]\nkind = "status"\nstatus = 429\non = "trigger"\n') as run:
         ending = await run.trigger(jobs, patience_s=2.0)
@@ -186,7 +186,7 @@ async def test_an_observer_that_raises_stops_the_run_and_loses_nothing(tmp_path:
 
 
 async def test_a_last_62109_without_look_ups_says_that_it_may_have_been_applied(tmp_path: Path) -> None:
-    """P4, P10."""
+    """P4, P10, F51."""
     jobs = hourly(1)
     scenario = FORBIDDEN + '[[faults]]\nkind = "code"\ncode = 62109\nwhen = "after"\n'
     async with rig(tmp_path, scenario) as run:
@@ -209,7 +209,7 @@ async def test_a_rerun_grants_all_attempts_anew(tmp_path: Path) -> None:
 
 
 async def test_a_retry_after_of_the_token_service_is_kept(tmp_path: Path) -> None:
-    """P18."""
+    """P18, F48, F61."""
     jobs = hourly(5)
     scenario = '[[faults]]\nkind = "status"\nstatus = 429\non = "token"\nfirst = 1\n'
     scenario += 'headers = { "Retry-After" = "2" }\n'
@@ -222,7 +222,7 @@ async def test_a_retry_after_of_the_token_service_is_kept(tmp_path: Path) -> Non
 
 
 async def test_a_baseline_of_many_flows_holds_few_of_them_at_a_time(tmp_path: Path) -> None:
-    """P26: what is to be looked up first counts against the in-flight cap."""
+    """P26, F66: what is to be looked up first counts against the in-flight cap."""
     jobs = hourly(400, flows=400)
     most = 0
     async with rig(tmp_path) as run:
@@ -239,7 +239,7 @@ async def test_a_baseline_of_many_flows_holds_few_of_them_at_a_time(tmp_path: Pa
 
 
 async def test_half_of_62109_does_not_look_like_an_outage(tmp_path: Path) -> None:
-    """Design decision 11: random 62109 is retried at full speed."""
+    """F55, design decision 11: random 62109 is retried at full speed."""
     jobs = hourly(300, flows=100)
     scenario = '[[faults]]\nkind = "code"\ncode = 62109\nrate = 0.3\n'
     async with rig(tmp_path, scenario) as run:

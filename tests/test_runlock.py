@@ -37,7 +37,7 @@ def hold(directory: Path) -> "subprocess.Popen[str]":
 
 
 def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
-    """P22."""
+    """F95, P22."""
     with hold(tmp_path) as other:
         holder = holder_of(tmp_path)
         with pytest.raises(RunRefused, match=rf"in use by process {other.pid} on .*status"):
@@ -50,7 +50,7 @@ def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path) -> None
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
-    """P22: a crash does not lock anybody out."""
+    """F96, P22: a crash does not lock anybody out."""
     with hold(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait()

@@ -32,9 +32,13 @@ from bulk_trigger.settings import (
         "http://127.0.0.1:8080",
         "http://[::1]:8080",
         "https://[2001:db8::1]",
+        "https://10.0.0.1",
+        "https://apim.example.com.",
+        "https://xn--bcher-kva.example",
     ],
 )
 def test_an_origin_that_credentials_may_be_sent_to_is_accepted(url: str) -> None:
+    """F128."""
     assert Settings(gateway=url).is_sandbox is (url == "sandbox")
 
 
@@ -46,8 +50,8 @@ def test_an_origin_that_credentials_may_be_sent_to_is_accepted(url: str) -> None
         ("ftp://apim.example.com", "write https://"),
         ("https://", "write https://"),
         ("https://apim.example.com:0", "write https://"),
-        ("https://apim.example.com:99999", "the port"),
-        ("https://apim.example.com:x", "the port"),
+        ("https://apim.example.com:99999", "Port out of range"),
+        ("https://apim.example.com:x", "Port could not"),
         ("https://key:secret@apim.example.com", "BULK_TRIGGER_APP_KEY"),
         ("https://@apim.example.com", "BULK_TRIGGER_APP_KEY"),
         ("https://apim.example.com/dataflow", "https://apim.example.com"),
@@ -59,17 +63,22 @@ def test_an_origin_that_credentials_may_be_sent_to_is_accepted(url: str) -> None
         ("http://localhost.example.com", "plain http"),
         ("http://10.0.0.1", "plain http"),
         ("http://0.0.0.0", "plain http"),
+        ("http://169.254.169.254", "plain http"),
+        ("http://localhost.", "plain http"),
+        ("http://xn--bcher-kva.example", "plain http"),
+        ("http://[fe80::1]", "plain http"),
+        ("https://apim.example.com/..", "https://apim.example.com"),
     ],
 )
 def test_any_other_origin_is_refused_with_the_cure(url: str, cure: str) -> None:
-    """P29: credentials go to one origin, over TLS; the only plain text is that within this machine."""
+    """P29, F128: credentials go to one origin, over TLS; the only plain text is that within this machine."""
     with pytest.raises(SettingsError, match=cure):
         Settings(gateway=url)
 
 
 @pytest.mark.parametrize("start", ["https://", "http://", "ftp://", "", "https://:99999"])
 def test_a_refused_origin_does_not_repeat_its_secret(start: str) -> None:
-    """P28."""
+    """P28, F128."""
     with pytest.raises(SettingsError, match="must not hold a user or password") as refusal:
         Settings(gateway=f"{start}key:canary-secret@apim.example.com:x")
 

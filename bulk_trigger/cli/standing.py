@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..header import Header, read_sidecar
+from ..header import MARKER, Header, read_sidecar
 from ..model import ENDINGS
 from ..quantities import format_duration
 from ..recap import recap, resume_command
@@ -66,7 +66,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     def _numbers(self) -> str:
         if self.progress is None:
-            return f"{self.header.rows:,} rows, none has ended yet"
+            known = "nothing is known yet" if self.is_live else "how far it came is not known"
+            return f"{self.header.rows:,} rows, {known}"
         progress = self.progress
         ended = progress["rows"] - progress["left"]
         share = int(100 * ended / progress["rows"]) if progress["rows"] else 100
@@ -85,7 +86,7 @@ def look(directory: Path) -> Standing:
     header = read_sidecar(directory)
     holder = holder_of(directory)  # first: whoever ends meanwhile has written the rest by then
     progress, summary = directory / "progress.json", directory / "summary.json"
-    closed = _written_ns(summary) >= max(_written_ns(progress), 1)
+    closed = _written_ns(summary) >= max(_written_ns(progress), 1) and not (directory / MARKER).exists()
     return Standing(
         directory=directory,
         header=header,

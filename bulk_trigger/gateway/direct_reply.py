@@ -29,14 +29,13 @@ class ReplyReader:
     __slots__ = (
         "_announced",
         "_chunked",
+        "_content",
         "_encoding",
         "_head_size",
         "_headers_seen",
         "_in_head",
         "_parser",
-        "_parts",
         "_patience_s",
-        "_size",
         "_spare",
         "begun",
         "fault",
@@ -52,7 +51,7 @@ class ReplyReader:
     fault: Fault | None
     message: str  #: text of the fault
     _announced: int | None  # length of the body
-    _parts: list[bytes]
+    _content: bytearray  # what has come of it; however small its parts are, it takes no more than they do
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -71,7 +70,7 @@ class ReplyReader:
     @property
     def body(self) -> bytes:
         """The body of a whole reply."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        return bytes(self._content)
 
     def feed(self, data: memoryview) -> bool:
         """Take what has come. True when all is told: the reply is whole, or it has a fault."""
@@ -147,11 +146,10 @@ class ReplyReader:
         if self.whole:
             return
         self._spare = 0
-        self._size += len(part)
-        if self._size > MAX_BODY:
+        if len(self._content) + len(part) > MAX_BODY:
             self.refuse(Fault.TOO_LARGE, TOO_LONG)
         else:
-            self._parts.append(part)
+            self._content += part
 
     def on_message_complete(self) -> None:
         """The end of a message: of our reply, if its status is a final one."""
@@ -173,12 +171,12 @@ class ReplyReader:
         self.status = None
         self.headers = {}
         self._in_head = True
-        self._headers_seen = self._head_size = self._size = 0
+        self._headers_seen = self._head_size = 0
         self._announced = None
         self._chunked = False
         self._encoding = ""  # the one that was not asked for
         self._patience_s = KEEPALIVE_S  # for which the gateway keeps an idle connection
-        self._parts = []
+        self._content = bytearray()
 
     def _note_encoding(self, value: bytes, allowed: bytes) -> None:
         if value.strip().lower() != allowed:

@@ -122,9 +122,7 @@ class HttpGateway:
             else:
                 self._tokens.postpone(now)
                 self._compare_clocks(answer)
-            if (
-                envelope.code is None and answer.status == 200
-            ):  # its text may hold a token that we do not know
+            if envelope.code is None and answer.status == 200:  # its text may hold a token unknown to us
                 envelope = Envelope(message="what the token service says makes no sense")
             return self._reply(answer, msgspec.structs.replace(envelope, success=success, data=None), 0)
 
@@ -197,13 +195,19 @@ class HttpGateway:
             success=envelope.success,
             message=self._shown(answer.message or envelope.message),
             data=envelope.data,
-            retry_after_s=retry_after(headers.get("Retry-After"), self._clock.wall()),
+            retry_after_s=self._retry_after(headers),
             location=self._mask.sub(BLACK, host) if host else None,
             clock_ahead_s=self._ahead_s,
             token=token,
             bytes_out=answer.bytes_out,
             latency_s=answer.latency_s,
         )
+
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds to wait; a date counts from the one of the reply, so that no clock has to be right."""
+        if (text := headers.get("Retry-After")) is None:
+            return None
+        return retry_after(text, http_date(headers.get("Date")) or self._clock.wall() + self._ahead_s)
 
     def _now_ms(self) -> int:
         return round((self._clock.wall() + self._ahead_s) * 1000)

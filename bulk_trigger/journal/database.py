@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 import weakref
 
 from ..errors import JournalError, RunRefused
@@ -45,6 +45,8 @@ _ALWAYS: Mapping[str, Any] = {
 
 #: An import that did not end is no run, so it needs neither a rollback nor a sync on the way.
 IMPORTING: Mapping[str, Any] = {**_ALWAYS, "journal_mode": "off", "synchronous": 0}
+
+T = TypeVar("T")
 
 
 def running(durability: Durability) -> Mapping[str, Any]:
@@ -92,6 +94,7 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._inode = path.stat().st_ino
         self._epoch: int = 0
         self._broken: JournalError | None = None
         self.lost = ""  #: why the last commits are missing, if they are
@@ -155,6 +158,7 @@ class Database:
             self._check_fence()
             yield connection
             connection.execute("COMMIT")
+            self._check_place()
         except JournalError as error:
             self._roll_back()
             self._broken = error
@@ -175,6 +179,15 @@ class Database:
                 yield record
         except sqlite3.Error as error:
             raise self._latch(error) from error
+
+    def only(self, query: str, kind: type[T]) -> T:
+        """Read the one value of the one record that there must be. Raises `JournalError`, and latches."""
+        match list(self.read(query)):
+            case [(value,)] if isinstance(value, kind):
+                return value
+            case _:
+                self._broken = JournalError(f"{self.path} is damaged and is not used: {query}")
+                raise self._broken
 
     def define(self, name: str, function: Callable[[int], bool]) -> None:
         """Make a predicate on one number known to queries."""
@@ -197,7 +210,7 @@ class Database:
                 f"{self.path} has format {schema}, this version of bulk-trigger knows {SCHEMA}; "
                 "go on with the version that started the run"
             )
-        ((self._epoch,),) = self.read("SELECT epoch FROM fence")
+        self._epoch = self.only("SELECT epoch FROM fence", int)
 
     def close(self) -> None:
         """Close for good. Raises `JournalError`; safe to call twice."""
@@ -228,6 +241,17 @@ class Database:
         if epoch != self._epoch:
             raise JournalError(f"{self.path}: another process has taken over this run (session {epoch})")
 
+    def _check_place(self) -> None:
+        """A file that was moved or deleted takes commits as before, but no resume would find them."""
+        try:
+            inode = self.path.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode:
+            raise JournalError(
+                f"{self.path} was moved or deleted while the run was under way; put it back, then `resume`"
+            )
+
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have done it by itself
             self._connection.execute("ROLLBACK")
@@ -238,7 +262,7 @@ class Database:
 
 
 def _charge_lost_calls(connection: sqlite3.Connection, before: int, at_ms: int) -> None:
-    """If the session before was killed, it may have made calls that nobody wrote down: the rate counts them."""
+    """A session that was killed may have made calls that nobody wrote down: the rate counts them."""
     ended = connection.execute("SELECT json FROM notes WHERE key = ?", (ENDED,)).fetchone()
     if before and (ended is None or int(ended[0]) != before):
         connection.executemany("INSERT INTO calls VALUES (?)", [(at_ms,)] * CALLS_AHEAD)

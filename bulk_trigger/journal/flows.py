@@ -50,6 +50,14 @@ class Flows:
             if not self._standing.has_ended(row):
                 yield Job(row, flow, time_ms, bool(duplicate))
 
+    def behind(self, row: int) -> list[int]:
+        """Give all rows of a lane behind this one, also those that have ended."""
+        ((flow_id, time),) = self._database.read(
+            "SELECT flow_id, trigger_time_ms FROM jobs WHERE row = ?", (row,)
+        )
+        place = (time, row) if self._by_time else (row,)
+        return [later for later, *_ in self._database.read(self._lane, (flow_id, *place))]
+
     def longest(self, skip: int, limit: int) -> list[Flow]:
         """Give flows by their number of rows, longest first."""
         query = "SELECT rank, flow_id, rows, first_row FROM flows ORDER BY rows DESC, rank LIMIT ? OFFSET ?"

@@ -20,7 +20,7 @@ from ..model import RERUN, State, Step
 from ..settings import Durability
 from .database import Database
 from .importing import Import
-from .reading import DONE_ALREADY, Reading
+from .reading import DONE_ALREADY, Reading, check_counts
 from .schema import CODE_OF, EVIDENCE_CODE, FINAL, append, codes_of, storable
 from .standing import SENDING, Undo
 
@@ -74,6 +74,7 @@ class Journal(Reading):
         database = Database.open(path, durability)
         with _closed_on_error(database):
             database.check_pages()
+            check_counts(database)
         return cls._begin(database, at_ms, durability)
 
     @classmethod
@@ -132,8 +133,18 @@ class Journal(Reading):
         return self._reopen(states, at_ms, lambda _, code: code not in DONE_ALREADY)
 
     def take_back(self, rows: Collection[int], at_ms: int) -> int:
-        """Take back failures that turned out to be ours, not the rows'; returns how many rows that are."""
-        return self._reopen([State.FAILED], at_ms, lambda row, _: row in rows)
+        """Take back failures that turned out to be ours, not the rows'; returns how many rows that are.
+
+        A row stays failed if one behind it in its lane got further: it would be triggered after that one.
+        """
+        harmless = {State.PENDING, State.WAITING, State.SKIPPED}
+
+        def is_last(row: int, _: str) -> bool:
+            return row in rows and all(
+                later in rows or self.state(later) in harmless for later in self._flows.behind(row)
+            )
+
+        return self._reopen([State.FAILED], at_ms, is_last)
 
     def _reopen(self, states: Collection[State], at_ms: int, wanted: Callable[[int, str], bool]) -> int:
         reopened, after = 0, 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..errors import JournalError
 from ..header import decode_header
 from ..model import Job, State
 from .accounting import check
@@ -20,6 +21,7 @@ from .standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from ..header import Header
     from ..model import Intent, Outcome, Step
     from ..totals import Totals
     from .database import Database
@@ -50,12 +52,10 @@ class Reading:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        ((data,),) = database.read("SELECT json FROM header")
-        self.header = decode_header(data, database.path)
+        self.header = read_header(database)
         self._standing = Standing(self.header.first_row, self.header.rows)
         self._standing.replay(database.read(_REPLAY))
-        ((last,),) = database.read(_LAST)
-        self._seq: int = last  #: number of the last event
+        self._seq = database.only(_LAST, int)  #: number of the last event
         self._flows = Flows(database, self._standing, self.header.settings.order)
         self._history = History(database, self._standing)
 
@@ -161,6 +161,24 @@ class Reading:
     def check(self) -> list[str]:
         """Prove the accounting; returns what is wrong, in sentences (the first 100)."""
         return check(self._database, self.header, self.counts())
+
+
+def read_header(database: Database) -> Header:
+    """Read what is known about a run from its first moment on. Raises `JournalError`, `RunRefused`."""
+    return decode_header(database.only("SELECT json FROM header", bytes), database.path)
+
+
+def check_counts(database: Database) -> None:
+    """Look whether records are missing: a page may be sound, and not the right one. Raises `JournalError`."""
+    header = read_header(database)
+    expected = {
+        "SELECT (SELECT count(*) FROM jobs NOT INDEXED) + count(*) FROM bad_rows": header.rows,
+        "SELECT count(*) FROM flows NOT INDEXED": header.flows,
+        "SELECT (SELECT count(*) FROM steps) + count(*) FROM intents": database.only(_LAST, int),
+    }
+    for query, count in expected.items():
+        if (found := database.only(query, int)) != count:
+            raise JournalError(f"{database.path} is damaged and is not used: {found} records of {count}")
 
 
 def _halts(states: Collection[State]) -> str:

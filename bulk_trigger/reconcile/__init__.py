@@ -5,7 +5,6 @@
 
 from .calibration import Calibration
 from .doubt import (
-    REREAD_S,
     Absent,
     Conclusion,
     Doubt,
@@ -16,11 +15,11 @@ from .doubt import (
     Waits,
     conclude,
     first_read,
+    reread_after,
 )
 from .lookups import Lookups
 
 __all__ = [
-    "REREAD_S",
     "Absent",
     "Calibration",
     "Conclusion",
@@ -33,4 +32,5 @@ __all__ = [
     "Waits",
     "conclude",
     "first_read",
+    "reread_after",
 ]

@@ -75,8 +75,9 @@ class Calibration:
     def is_ours(self, instance: Instance, job: Job, first_sent_s: float, now_s: float) -> bool | None:
         """Whether a found instance can be the doing of this row's first send or later; None = undecidable.
 
-        `first_sent_s` and `now_s` are epoch seconds. Before the zone of startTime is known, it is taken
-        to be UTC or the zone of triggerTime (whose true value we know) if exactly that makes it ours.
+        Both are epoch seconds, `first_sent_s` by the gateway's clock, `now_s` by ours. Before the zone of
+        startTime is known, it is taken to be UTC or the zone of triggerTime (whose true value we know) if
+        exactly that makes it ours.
         """
         now_s += self.clock_ahead_s
         if not instance.start_time:

@@ -102,6 +102,11 @@ def first_read(doubt: Doubt, waits: Waits, earliest: float) -> float:
     return doubt.since + min(EARLY_S, waits.quarantine_s / 2)
 
 
+def reread_after(failed_reads: int) -> float:
+    """How long to wait before a read, after so many in a row that concluded nothing."""
+    return min(REREAD_S * 2.0 ** min(failed_reads - 1, 30), REREAD_MAX_S)
+
+
 def conclude(doubt: Doubt, reading: Reading, waits: Waits, now: float, *, ours: bool | None) -> Conclusion:
     """What follows from one more read. `ours`: whether the found instance is ours; None = undecidable."""
     if reading.found:
@@ -113,7 +118,7 @@ def conclude(doubt: Doubt, reading: Reading, waits: Waits, now: float, *, ours: 
         doubt.failed_reads += 1
         if now - doubt.since > waits.patience_s:
             return Undecided(f"no look-up could tell: {reading.unsure}")
-        return ReadAgain(now + min(REREAD_S * 2.0 ** (doubt.failed_reads - 1), REREAD_MAX_S))
+        return ReadAgain(now + reread_after(doubt.failed_reads))
     doubt.absent_at.append(now)
     return _absent(doubt, waits, now)
 

@@ -18,6 +18,7 @@ from .pages import Pages
 
 PAGES = 1000  #: a list that is longer than this cannot be read completely
 _PLAIN_ID = re.compile(r"[0-9-]{1,40}")  #: such an ID can be repeated: it holds nobody's secret
+OLDER_MAX = 5  #: successes with an instance that was there before; then none is asked any more
 NEVER = 253_402_214_400_000  #: the last day of the year 9999: no instance can have this minute
 
 
@@ -38,16 +39,21 @@ class Lookups:
         self.calibration = Calibration()
         self.available = True
         self.calibrating = False  #: set by the run when it lets the first success calibrate
+        self._older = 0
 
     async def read(self, job: Job, first_sent_s: float | None) -> Reading:
         """Look for the instance of a job: Get by its predicted ID; until that is proven enough, List too.
 
+        Until a success showed what IDs look like here, the predicted one may be that of another row, hours
+        away: the list, which goes by the trigger time, has to have it as well.
         `first_sent_s`: epoch seconds of the row's first send; None if there was none yet.
         """
         wanted = self.calibration.instance_id(job)
         get_is_enough = self.calibration.get_is_enough  # for this ID: a slow reply may outlast what we know
+        knows_ids = self.calibration.id_shift_s is not None
         reply = await self._get(job, wanted)
-        if found := found_instance(reply, wanted):
+        found = found_instance(reply, wanted)
+        if found and knows_ids:
             return Reading(found=found)
         verdict = judge_lookup(reply)
         if get_is_enough:
@@ -56,6 +62,8 @@ class Lookups:
             if verdict is Lookup.TRANSIENT:
                 return Reading(unsure=reply.message or str(reply.status))
         listed = await self._list(job, first_sent_s)
+        if listed.not_permitted and found:
+            return Reading(found=found)
         if listed.not_permitted and verdict is not Lookup.NOT_PERMITTED:
             return Reading(unsure=f"the list is not permitted ({listed.not_permitted})")
         return listed
@@ -67,6 +75,10 @@ class Lookups:
             reply = await self._get(job, instance_id)
             if found := found_instance(reply, instance_id):
                 self.calibration.get_finds = True
+                if self._is_older(found, job, sent_s):
+                    self._older += 1
+                    self.calibrating = self._older >= OLDER_MAX
+                    return
                 self.calibration.lag_s = self._clock.monotonic() - settled_at
                 self.calibration.learn_zone(found, sent_s)
                 break
@@ -77,9 +89,19 @@ class Lookups:
                 return
             await anyio.sleep(delay)  # a 404, too, may only mean that it does not show yet
             delay *= 2
-        reply = await self._get(job, predict_instance_id(job.flow_id, NEVER))
+        delay, missing = 0.1, predict_instance_id(job.flow_id, NEVER)
+        while judge_lookup(reply := await self._get(job, missing)) is Lookup.TRANSIENT:
+            if delay > REREAD_MAX_S:
+                return
+            await anyio.sleep(delay)  # a lost reply must not cost the run its short look-ups
+            delay *= 2
         if judge_lookup(reply) in {Lookup.EMPTY, Lookup.UNDECIDED}:  # said by the service, not by a proxy
             self.calibration.get_missing = _signature(reply)
+
+    def _is_older(self, found: Instance, job: Job, sent_s: float) -> bool:
+        """Whether the gateway answered a send with an instance that was there before: it teaches nothing."""
+        ahead_s = self.calibration.clock_ahead_s
+        return self.calibration.is_ours(found, job, sent_s + ahead_s, self._clock.wall()) is False
 
     async def _get(self, job: Job, instance_id: str) -> Reply:
         await self._turn()

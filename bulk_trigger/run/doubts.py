@@ -5,6 +5,7 @@ A case in doubt keeps its lane busy. It comes back here with every reading, unti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from ..health import Patience
@@ -12,7 +13,6 @@ from ..lanes import Case, Lanes
 from ..model import Evidence, Fault, Kind, State, Verdict
 from ..ports import Clock
 from ..reconcile import (
-    REREAD_S,
     Absent,
     Conclusion,
     Doubt,
@@ -24,6 +24,7 @@ from ..reconcile import (
     Waits,
     conclude,
     first_read,
+    reread_after,
 )
 from ..retry import decide, decide_absent, decide_undecided
 from ..settings import Settings
@@ -67,6 +68,7 @@ class Doubts:
         self._clock = clock
         self._stop = stop
         self._notice = notice
+        self._unsure: Counter[int] = Counter()  # rows whose `--baseline` gave nothing, and how often
 
     # --- in
 
@@ -181,11 +183,13 @@ class Doubts:
         elif reading.absent:
             self._patience.good()
             case.checked = True
+            self._unsure.pop(case.job.row, None)
             self._lanes.release(case)
         elif self._patience.bad(now):
             self._stop(Stop(4, f"the look-ups that --baseline needs do not answer: {reading.unsure}"))
         else:
-            self._dispatcher.doubt(case, now + REREAD_S)
+            self._unsure[case.job.row] += 1
+            self._dispatcher.doubt(case, now + reread_after(self._unsure[case.job.row]))
 
     @property
     def _waits(self) -> Waits:

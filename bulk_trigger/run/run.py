@@ -44,6 +44,7 @@ from .recall import Recall, earlier_calls, goes_on_after_unknown, halting_states
 from .scribe import Scribe
 from .tally import Tally
 
+PROOF_REFUSED = "1003"  #: the token service's word for a secret or a timestamp that it does not accept
 CLOCK_AHEAD = "clockAheadSeconds"  #: the note about how far the gateway's clock was ahead, if that mattered
 TICK_S = 1.0
 STILL_S = 3.0  #: a tick that is so late is told
@@ -266,8 +267,8 @@ class Run:
             before, now = now, self.clock.monotonic()
             if (still_s := now - before - TICK_S) >= STILL_S:
                 self._notice(
-                    f"this process stood still for {still_s:.0f} s (it was stopped or had no processor, or something "
-                    "blocks its event loop); replies that came meanwhile may count as lost, and are looked up"
+                    f"this process stood still for {still_s:.0f} s (stopped, without a processor, or its "
+                    "event loop was blocked); replies that came meanwhile may count as lost, and are looked up"
                 )
             with suppress(OSError):  # the view is no reason to stop; the journal notices a broken disk itself
                 facts = self.tally.snapshot(self.clock.monotonic())
@@ -320,14 +321,16 @@ class Run:
         another_clock = self._judge.sees_other_clock(reply)  # then the next request may be accepted
         self._judge.overhear(NO_JOB, reply)
         if verdict.scope is Scope.EVERYONE and not self._gateway.ready and not another_clock:
-            self.stop(Stop(4, f"no access token: {verdict.code} {verdict.message}".strip()))
+            hint = " (a wrong secret, or a wrong clock)" if verdict.code == PROOF_REFUSED else ""
+            self.stop(Stop(4, f"no access token: {verdict.code} {verdict.message}".strip() + hint))
         self._judge.silence(reply)
         return False
 
     def _other_clock(self, ahead_s: float) -> None:
+        side = "behind" if ahead_s > 0 else "ahead of"
         self._notice(
-            f"this machine's clock is {format_duration(abs(ahead_s))} {'behind' if ahead_s > 0 else 'ahead of'} the "
-            "gateway's, which is used to sign; times in the results are this machine's"
+            f"this machine's clock is {format_duration(abs(ahead_s))} {side} the gateway's, which is "
+            "used to sign; times in the results are this machine's"
         )
         self._tasks.start_soon(self._scribe.ask, self._journal.note, CLOCK_AHEAD, ahead_s)
 
@@ -393,14 +396,17 @@ class Run:
             write_progress(self.directory / "progress.json", self.tally.snapshot(self.clock.monotonic()))
         if self._herald:
             await self._herald.finish(everything=not self.tally.left)
-        await ask(journal.note, ENDED, journal.epoch)
-        await ask(journal.note, "exitCode", exit_code)
-        await ask(journal.note, "reason", reason)
-        await ask(journal.note, "bottleneck", bottleneck)
-        await ask(journal.note, "waits", {wait.value: round(s, 3) for wait, s in self.tally.waits.items()})
-        await self._gateway.aclose()  # where descriptors are few, the results may need those of its connections
+        waits = {wait.value: round(s, 3) for wait, s in self.tally.waits.items()}
         try:
+            await ask(journal.note, ENDED, journal.epoch)
+            await ask(journal.note, "exitCode", exit_code)
+            await ask(journal.note, "reason", reason)
+            await ask(journal.note, "bottleneck", bottleneck)
+            await ask(journal.note, "waits", waits)
+            await self._gateway.aclose()  # the results may need the descriptors of its connections
             summary = await ask(write_outputs, self.directory, journal, self._outputs)
+        except JournalError as error:
+            return Ending(error.exit_code, str(error), bottleneck, {})
         except OSError as error:
             reason = f"the results could not be written ({error}); make room, and `resume` writes them"
             return Ending(JournalError.exit_code, reason, bottleneck, {})

@@ -90,8 +90,11 @@ class Instances:
 
     def find(self, instance_id: str, now: float) -> Instance | None:
         """Return the newest instance of this id that can be seen at *now*."""
-        instance = self._by_id.get(instance_id)
-        return instance if instance is not None and self._is_visible(instance, now) else None
+        newest = self._by_id.get(instance_id)
+        if newest is None or self._is_visible(newest, now):
+            return newest
+        older = (each for each in reversed(self._by_flow[newest.flow_id]) if each.instance_id == instance_id)
+        return next((each for each in older if self._is_visible(each, now)), None)
 
     def exists(self, instance_id: str) -> bool:
         """Whether there is one, visible or not."""

@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from email.utils import formatdate
 from functools import partial
 from pathlib import Path
 import time
@@ -109,6 +111,8 @@ class Sandbox:
             attempt = self._attempts[call.subject]
             fault = self._plan.choose(call, attempt, mono - self._started)
             reply = await self._answer(call, n, attempt, fault)
+        if self.scenario.clock_offset_s:
+            reply = replace(reply, headers={"Date": formatdate(self._now(), usegmt=True), **reply.headers})
         note = partial(
             Called,
             n=n,

@@ -1,8 +1,7 @@
-"""Blows at chosen failpoints, spread over as many runs as they take: each run is struck, resumed, struck again."""
+"""Blows at chosen failpoints, over as many runs as they take: each is struck, resumed, struck again."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
@@ -12,7 +11,7 @@ import random
 from typing import Literal, NamedTuple
 
 from failpoints import CALLBACKS, POINTS
-from victims import IN_FLIGHT, Plot, Victim, victim
+from victims import IN_FLIGHT, Plot, Victim, at_once, victim
 
 AT_ONCE = 14  #: runs; most of their time is waiting
 CHANCES = 8  #: runs that may end without coming to a point
@@ -37,7 +36,7 @@ OPENER = Aim("send.after_body", 12)  #: where a run is struck so that it can be 
 
 
 class Campaign:
-    """Blows to be dealt. `prove` is given each run at its end, and the rows that were in doubt at its kills."""
+    """Blows to be dealt. `prove` is given each run at its end, with the rows in doubt at its kills."""
 
     def __init__(
         self,
@@ -60,9 +59,7 @@ class Campaign:
     async def strike(self, aims: Iterable[Aim]) -> None:
         """Deal all these blows; of an aim that a run does not reach any more, another run is the victim."""
         self._aims.extend(aims)
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(self._go_on())
+        await at_once(self._go_on() for _ in range(AT_ONCE))
 
     async def _go_on(self) -> None:
         while self._aims:
@@ -101,7 +98,7 @@ class Campaign:
         return OPENER if self._aims and not born else None
 
     def _missed(self, aim: Aim | None, *, fresh: bool) -> None:
-        """The run ended without coming there so often: the aim has another chance in a run from its beginning."""
+        """The run ended without coming there so often: another one has the aim from its beginning."""
         if aim is None:
             return
         if fresh:
@@ -121,11 +118,9 @@ async def count_hits(plot: Plot, folder: Path) -> Mapping[str, int]:
 
 
 def aims_at(names: Collection[str], hits: Mapping[str, int], blows: int, seed: int) -> list[Aim]:
-    """All points in turn, each with another of its hits every time, until there are so many blows; each once."""
+    """All points in turn, with another of their hits every time; as many as asked for, and each once."""
     dice = random.Random(seed)
-    turns = {
-        name: dice.sample(range(1, hits.get(name, 1) + 1), hits.get(name, 1)) for name in sorted(names)
-    }
+    turns = {name: dice.sample(range(1, hits.get(name, 1) + 1), hits.get(name, 1)) for name in sorted(names)}
     aims = (Aim(name, turns[name][turn % len(turns[name])]) for turn in range(blows + 1) for name in turns)
     chosen = list(islice(aims, max(blows, len(turns))))
     dice.shuffle(chosen)

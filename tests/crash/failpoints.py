@@ -10,7 +10,7 @@ point, the process sends itself SIGKILL: in the thread that arrived, before anyt
     --raise NAME:HIT            a `RuntimeError` out of the function: a bug that nobody foresaw
     --stall NAME:HIT:SECONDS    the thread stands still for so long
     --starve NAME:HIT           no more memory is to be had from there on
-    --jump NAME:HIT:SECONDS     the wall clock is so much further (or back) from there on, monotonic time is not
+    --jump NAME:HIT:SECONDS     from there on the wall clock is so much further or back; nothing else is
     --hits FILE                 count the arrivals at every point; JSON, written at the end
     --starts FILE               write down when each call started, in monotonic seconds: what the limiter did
 """
@@ -56,13 +56,15 @@ def _nothing(_: Call) -> None:
 
 @dataclass(frozen=True)
 class Point:
-    """Before or after a function of the program, named as `module:name`; `counts` tells which of its calls."""
+    """Before or after a function of the program, `module:name`; `counts` tells which of its calls."""
 
     side: Literal["before", "after"]
     where: str
     counts: Callable[[Call], bool] = _always
     first: Callable[[Call], None] = _nothing  #: what still happens, just before the act
-    only: Literal["birth", "resume"] | None = None  #: of a run's processes, the first, or the others, comes here
+    only: Literal["birth", "resume"] | None = (
+        None  #: of a run's processes, the first, or the others, comes here
+    )
 
     def find(self) -> tuple[Any, str]:
         """The object that holds the function, and its name there."""
@@ -98,7 +100,7 @@ def _found(step: Any) -> bool:
 
 
 def _proven_absent(step: Any) -> bool:
-    return step.state == "pending" and step.evidence == "not_applied" and step.code != "not-sent"
+    return (step.state, step.evidence) == ("pending", "not_applied") and bool(step.code != "not-sent")
 
 
 def _exists(step: Any) -> bool:
@@ -122,7 +124,7 @@ def _of_export(call: Call) -> bool:
 
 
 def _marked(call: Call) -> bool:
-    return (call.arguments[0] / "journal.db-open").exists()
+    return Path(call.arguments[0], "journal.db-open").exists()
 
 
 def _unmarked(call: Call) -> bool:
@@ -160,7 +162,7 @@ POINTS: Mapping[str, Point] = {
     "import.end": Point("after", "journal.importing:write_sidecar", only="birth"),
     "import.named": Point("before", "journal.importing:sync_directory", only="birth"),
     "lock.taken": Point("after", "runlock:RunLock.acquire"),
-    "epoch.committed": Point("before", "journal.database:sync_directory", _marked),
+    "epoch.committed": Point("before", "journal.marker:sync_directory", _marked),
     "epoch.bumped": Point("after", "journal.database:Database.begin_session"),
     "token.before": Point("before", "gateway.http:HttpGateway.prepare"),
     "token.after": Point("after", "gateway.http:HttpGateway.prepare"),
@@ -174,9 +176,7 @@ POINTS: Mapping[str, Point] = {
     "send.before_connect": Point("before", "gateway.direct_dial:Dialer.dial"),
     "send.after_connect": Point("after", "gateway.direct_dial:Dialer.dial"),
     "send.before_write": Point("before", "gateway.direct_connection:Connection.call"),
-    "send.after_headers": Point(
-        "before", "gateway.direct_connection:Connection.call", first=_write_head
-    ),
+    "send.after_headers": Point("before", "gateway.direct_connection:Connection.call", first=_write_head),
     "send.after_body": Point("after", "gateway.direct_connection:Connection.call"),
     "reply.first_byte": Point("before", "gateway.direct_reply:ReplyReader.feed"),
     "reply.complete": Point("before", "gateway.direct_connection:Connection._finish", _awaited),
@@ -211,7 +211,7 @@ POINTS: Mapping[str, Point] = {
     "export.renamed": Point("after", "pathlib:Path.replace", _to(_EXPORTED)),
     "export.dir_synced": Point("after", "files:WholeFile.finish", _of_export),
     "shutdown.close": Point("before", "journal.journal:Journal.close"),
-    "shutdown.unmarked": Point("before", "journal.database:sync_directory", _unmarked),
+    "shutdown.unmarked": Point("before", "journal.marker:sync_directory", _unmarked),
     "shutdown.closed": Point("after", "journal.journal:Journal.close"),
 }
 
@@ -290,7 +290,7 @@ def _fail() -> None:
 
 
 def _starve() -> None:
-    """Forbid the process to grow, and use up what it has; a little is left, or not even an error could be told."""
+    """Forbid the process to grow, and use up what it has, but for what it takes to tell an error."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     kept: list[bytearray] = []
     spare = bytearray(256 * 1024)

@@ -42,7 +42,7 @@ _DOUBTS = """
 _JOBS = hourly(60, flows=12)
 EXISTING = _JOBS[5:8]
 
-#: With look-ups: 62109 before and after the effect, lost replies, an outage, a pause, tokens of three seconds.
+#: With look-ups: 62109 before and after the effect, lost replies, an outage, a pause, short-lived tokens.
 SEEING = Plot(_RICH + _DOUBTS, _JOBS)
 
 #: Without them: nothing but the kills puts a row in doubt.

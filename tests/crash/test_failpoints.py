@@ -69,7 +69,7 @@ async def test_killed_between_a_baseline_and_the_first_send_what_exists_is_not_s
 async def test_killed_without_look_ups_no_job_runs_twice_and_the_doubts_are_named(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """F71, F74, P1, P8: at most once; what was in doubt at a kill, at most twice the cap, ends as `unknown`."""
+    """F71, F74, P1, P8: at most once; what was in doubt, at most twice the cap, ends as `unknown`."""
     kills = request.config.getoption("kills")
     hits = await count_hits(BLIND, tmp_path)
     own = of_plot(BLIND)

@@ -1,4 +1,4 @@
-"""The program is another one when a run is resumed: journals of its own format, of older and of newer ones."""
+"""Another program than the one that began the run: journals of this format, of older and newer ones."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import random
 
 from plots import BLIND, SEEING
 import pytest
-from victims import IN_FLIGHT, prove_doubts_named, prove_each_once, victim
+from victims import IN_FLIGHT, at_once, prove_doubts_named, prove_each_once, victim
 
 pytestmark = pytest.mark.timeout(3600)  # the long form takes long; a session that hangs is found by itself
 
@@ -50,9 +50,7 @@ async def kill_at_random(folder: Path, dice: random.Random, kills: int) -> None:
                     await run.session()
                 prove_each_once(run)
 
-    async with asyncio.TaskGroup() as tasks:
-        for lane in range(AT_ONCE):
-            tasks.create_task(one_after_the_other(lane))
+    await at_once(map(one_after_the_other, range(AT_ONCE)))
     assert left <= 0
 
 

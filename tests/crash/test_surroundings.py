@@ -1,4 +1,4 @@
-"""Where the program runs: streams that are closed or full, locales without UTF-8; and what a crash leaves behind."""
+"""Where it runs: streams that are closed or full, locales without UTF-8; and what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -78,7 +78,12 @@ def forms(secrets: Iterable[str]) -> list[bytes]:
         form
         for secret in secrets
         for raw in [secret.encode()]
-        for form in (raw, quote(secret, safe="").encode(), base64.b64encode(raw).rstrip(b"="), raw.hex().encode())
+        for form in (
+            raw,
+            quote(secret, safe="").encode(),
+            base64.b64encode(raw).rstrip(b"="),
+            raw.hex().encode(),
+        )
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 import os
@@ -163,7 +163,14 @@ class Victim:
         card = self.sandbox.credentials
         return [
             *("--gateway", self.sandbox.url, "--org-id", card["orgId"], "--user-id", card["userId"]),
-            *("--rate", f"{self.plot.rate}/s", "--in-flight", str(self.plot.in_flight), "--reconcile-wait", "600ms"),
+            *(
+                "--rate",
+                f"{self.plot.rate}/s",
+                "--in-flight",
+                str(self.plot.in_flight),
+                "--reconcile-wait",
+                "600ms",
+            ),
             *self.plot.flags,
         ]
 
@@ -182,6 +189,13 @@ class Victim:
         rows = "".join(f"{flow},{time}\n" for flow, time in self.plot.jobs)
         path.write_text(f"flowId,triggerTime\n{rows}")
         return path
+
+
+async def at_once(them: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run several of these side by side; the first that fails ends them all."""
+    async with asyncio.TaskGroup() as tasks:
+        for each in them:
+            tasks.create_task(each)
 
 
 def kill(process: asyncio.subprocess.Process) -> None:

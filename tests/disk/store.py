@@ -60,7 +60,7 @@ class Event:
 class Trip:
     """Something that is going to go wrong: at the nth event of a kind, or from it on."""
 
-    kind: Kind
+    kind: str  #: a `Kind`, or * for any
     nth: int
     file: str = "*"
     error: int = 0  #: an errno; 0: the power goes
@@ -71,7 +71,7 @@ class Trip:
     first: Event | None = None  #: what went wrong first
 
     def strikes(self, event: Event) -> bool:
-        if event.kind != self.kind or not fnmatch(event.file, self.file):
+        if not (fnmatch(event.kind, self.kind) and fnmatch(event.file, self.file)):
             return False
         self.seen += 1
         if self.seen == self.nth or (self.forever and self.seen > self.nth):
@@ -100,11 +100,11 @@ class Store:
 
     # --- what a test asks for
 
-    def cut(self, kind: Kind, nth: int, *, after: bool = False, file: str = "*") -> Trip:
+    def cut(self, kind: str, nth: int, *, after: bool = False, file: str = "*") -> Trip:
         """Let the power go before (or after) the nth event of that kind from now on."""
         return self._set(Trip(kind, nth, file, after=after))
 
-    def fail(self, kind: Kind, nth: int, error: int, *, forever: bool = False, file: str = "*") -> Trip:
+    def fail(self, kind: str, nth: int, error: int, *, forever: bool = False, file: str = "*") -> Trip:
         """Let the nth event of that kind from now on fail with an errno, once or for ever."""
         return self._set(Trip(kind, nth, file, error=error, forever=forever))
 
@@ -134,10 +134,13 @@ class Store:
     def power_on(self, dice: Dice, loss: Loss) -> None:
         """Let chance decide what has survived of what was not synced, and start again from that.
 
-        `Loss.NONE`: only the process has ended, not the machine.
+        `Loss.NONE`: only the process has died, not the machine, and what was not synced still is not.
         """
         self.is_off = True
         self.end_process()
+        if loss is Loss.NONE:
+            self._begin()
+            return
         self._patch.undo()
         self._read_plain_files()
         left = self._names.survivors(dice, loss)
@@ -147,7 +150,7 @@ class Store:
                 path.unlink(missing_ok=True)
             elif path not in left:
                 shutil.rmtree(path)
-        self._boots += loss is not Loss.NONE
+        self._boots += 1
         self._names = Names()
         for path in sorted(left):
             if path in data:
@@ -313,6 +316,10 @@ class Store:
         self._patch.setattr(shutil, "_use_fd_functions", False, raising=False)
         for name in ("open", "fsync", "rename", "replace", "unlink", "mkdir", "rmdir"):
             self._patch.setattr(os, name, getattr(self, f"_{name}"))
+        self._begin()
+
+    def _begin(self) -> None:
+        """A process begins."""
         self._trips.clear()
         self.events = []
         self.is_off = False

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 import random
 from typing import Any
 
-from machine import IN_FLIGHT, Machine, hourly, machine, virtually
+from machine import IN_FLIGHT, Machine, hourly, machine, thinned, virtually
 from platter import Loss
 import pytest
 from sqlite_files import Kind
 from store import Trip
 
+from bulk_trigger.cli.standing import look
 from bulk_trigger.errors import JournalError
 from bulk_trigger.header import JOURNAL
 from bulk_trigger.journal import database
@@ -24,7 +25,7 @@ from bulk_trigger.settings import Durability
 
 pytestmark = virtually
 
-TROUBLE: Mapping[str, Any] = {"trouble": 0.2, "seed": 4}
+TROUBLE: Mapping[str, Any] = {"trouble": 0.25, "seed": 3}
 BLIND: Mapping[str, Any] = {"look_ups": False}
 LOSSES = [Loss.ALL, Loss.SOME, Loss.TORN]
 OUTPUTS = ("results.csv", "failed.csv", "unknown.csv")
@@ -39,13 +40,11 @@ async def lose_power(here: Machine, kind: Kind, nth: int, loss: Loss) -> Trip:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-async def test_the_power_goes_at_every_sync_and_each_job_still_runs_exactly_once(
-    tmp_path: Path, loss: Loss
-) -> None:
+async def test_the_power_goes_at_every_sync_and_each_job_still_runs_exactly_once(loss: Loss) -> None:
     """F80, P7, P9, P20: import, first session, sending, closing and results, with look-ups."""
     met: Counter[str] = Counter()
     for nth in count(1):
-        with machine(tmp_path / str(nth), remote=TROUBLE) as here:
+        with machine(remote=TROUBLE) as here:
             trip = await lose_power(here, "sync", nth, loss)
             ending = await here.go_on()
             here.assert_each_once()
@@ -58,11 +57,11 @@ async def test_the_power_goes_at_every_sync_and_each_job_still_runs_exactly_once
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-async def test_the_power_goes_without_look_ups_and_no_job_runs_twice(tmp_path: Path, loss: Loss) -> None:
+async def test_the_power_goes_without_look_ups_and_no_job_runs_twice(loss: Loss) -> None:
     """F80, P8, P9: the rows in doubt are named, and they are at most twice the in-flight cap."""
     jobs, doubts, hidden = hourly(16, flows=16), 0, 0
     for nth in count(1):
-        with machine(tmp_path / str(nth), jobs, remote=BLIND) as here:
+        with machine(jobs, remote=BLIND) as here:
             trip = await lose_power(here, "sync", nth, loss)
             ending = await here.go_on()
             rows = here.assert_proven()
@@ -80,13 +79,13 @@ async def test_the_power_goes_without_look_ups_and_no_job_runs_twice(tmp_path: P
 
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_the_power_goes_while_the_journal_moves_its_commits_to_their_place(
-    tmp_path: Path, loss: Loss, monkeypatch: pytest.MonkeyPatch
+    loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F80, P9: a checkpoint every few commits, and every one of its writes can be the last."""
     monkeypatch.setattr(database, "_WAL_PAGES", 4)
     inside = 0
     for nth in count(1):
-        with machine(tmp_path / str(nth)) as here:
+        with machine() as here:
             trip = here.store.cut("write", nth, file="*/journal.db")
             await here.die(here.start())
             inside += here.store.count("create", "*/.results*") == 0
@@ -98,9 +97,7 @@ async def test_the_power_goes_while_the_journal_moves_its_commits_to_their_place
     assert inside > 10  # not only the checkpoint when it is closed
 
 
-async def test_the_power_goes_again_and_again_at_any_instant(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+async def test_the_power_goes_again_and_again_at_any_instant(request: pytest.FixtureRequest) -> None:
     """F74, F80, P7, P8, P9: up to four cuts in a row, while resuming too, each at any event of any kind."""
     found: Counter[str] = Counter()
     for seed in range(request.config.getoption("kills")):
@@ -108,7 +105,7 @@ async def test_the_power_goes_again_and_again_at_any_instant(
         remote = {"trouble": dice.choice((0.0, 0.2)), "seed": seed, "look_ups": dice.random() < 0.7}
         if not remote["look_ups"]:
             remote["trouble"] = 0.0  # without look-ups, 62109 may be sent twice: decision 1
-        with machine(tmp_path / str(seed), remote=remote) as here:
+        with machine(remote=remote) as here:
             for _ in range(dice.randint(1, 4)):
                 kind: Kind = dice.choice(("write", "write", "sync", "sync", "create", "rename", "delete"))
                 at = dice.randint(1, {"write": 90, "sync": 40}.get(kind, 12))
@@ -127,15 +124,22 @@ async def test_the_power_goes_again_and_again_at_any_instant(
     assert found["look-ups False"] > 0
 
 
-@pytest.mark.parametrize("kind", ["sync", "create", "rename"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        *(("sync", loss) for loss in LOSSES),
+        ("create", Loss.SOME),
+        ("rename", Loss.ALL),
+        ("rename", Loss.SOME),
+    ],
+)
 async def test_result_files_are_the_old_or_the_new_ones_whenever_the_power_goes(
-    tmp_path: Path, loss: Loss, kind: Kind
+    loss: Loss, kind: Kind
 ) -> None:
     """F81, P23: rows run again, and the power goes while results take the place of the older ones."""
     old_ones = new_ones = 0
     for nth in count(1):
-        with machine(tmp_path / str(nth), remote={"refuses": 3}) as here:
+        with machine(remote={"refuses": 3}) as here:
             await here.start()
             old = _read(here.directory)
             here.store.power_on(random.Random(0), Loss.ALL)  # nothing of it was left to chance
@@ -161,19 +165,42 @@ async def test_result_files_are_the_old_or_the_new_ones_whenever_the_power_goes(
     assert new_ones > 0
 
 
+@pytest.mark.parametrize("loss", [Loss.ALL, Loss.TORN])
+async def test_what_status_says_after_a_power_cut_is_not_rosier_than_the_journal(loss: Loss) -> None:
+    """F80, P5: a second session dies; the summary of the first, or half a file of numbers, is not its end."""
+    seen: Counter[str] = Counter()
+    for nth in count(1):
+        with machine(remote={"refuses": 3}) as here:
+            await here.start()
+            trip = here.store.cut("write", nth, file="*/journal.db-wal")
+            await here.die(here.resume(rerun=[State.FAILED]))
+            here.store.power_on(random.Random(nth), loss)
+            standing = look(here.directory)
+            assert standing.in_words()
+            with look_into(here.directory) as opened:
+                counts = opened.journal.counts()
+        seen[standing.state] += 1
+        if standing.summary:
+            assert standing.summary["counts"] == {state.value: n for state, n in counts.items()}
+        if not trip.struck:
+            break
+    assert seen["died"] > 5
+    assert seen["finished"] > 0
+
+
 def _read(directory: Path) -> dict[str, bytes]:
     """The files that are there: while rows run again, there are none."""
     return {name: (directory / name).read_bytes() for name in OUTPUTS if (directory / name).exists()}
 
 
-@pytest.mark.parametrize(("kind", "loss"), [*(("write", loss) for loss in LOSSES), ("sync", Loss.ALL)])
+@pytest.mark.parametrize(("kind", "loss"), [("write", Loss.ALL), ("write", Loss.TORN), ("sync", Loss.ALL)])
 async def test_a_run_that_only_survives_its_process_is_not_resumed_after_a_power_cut(
-    tmp_path: Path, kind: Kind, loss: Loss, thinned: Iterator[int]
+    kind: Kind, loss: Loss, request: pytest.FixtureRequest
 ) -> None:
     """F80, P6, decision 19: refused when commits may be lost; `--new --baseline` then sends only the rest."""
     refused = lost = exist = 0
-    for nth in thinned if kind == "write" else count(1):
-        with machine(tmp_path / str(nth), durability=Durability.PROCESS) as here:
+    for nth in thinned(request) if kind == "write" else count(1):
+        with machine(durability=Durability.PROCESS) as here:
             trip = await lose_power(here, kind, nth, loss)
             problems = _problems(here)
             if problems:
@@ -208,12 +235,10 @@ def _known(here: Machine) -> int:
         return opened.journal.counts()[State.SUCCEEDED]
 
 
-async def test_a_run_that_only_survives_its_process_does_survive_it(
-    tmp_path: Path, thinned: Iterator[int]
-) -> None:
+async def test_a_run_that_only_survives_its_process_does_survive_it(request: pytest.FixtureRequest) -> None:
     """P7, decision 19: killed at its writes, on a machine that stays up."""
-    for nth in thinned:
-        with machine(tmp_path / str(nth), remote=TROUBLE, durability=Durability.PROCESS) as here:
+    for nth in thinned(request):
+        with machine(remote=TROUBLE, durability=Durability.PROCESS) as here:
             trip = await lose_power(here, "write", nth, Loss.NONE)
             ending = await here.go_on()
             here.assert_each_once()

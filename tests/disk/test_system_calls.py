@@ -14,7 +14,7 @@ from typing import NamedTuple
 from oracle import JobKey, read_results
 import pytest
 from running import Rig, hourly, rig
-from tracing import Call, needs_strace, read_log, trace, write_jobs
+from traced import Call, needs_strace, read_log, trace, write_jobs
 
 from bulk_trigger.header import JOURNAL
 

@@ -9,9 +9,21 @@ import corpus_csv
 import corpus_jsonl
 import corpus_text
 import corpus_values
-from entries import HEAD, Bad, Entry, Good
+from entries import HEAD, Bad, Entry, Good, T, bad, jsonl, ok
 
-FOUND: tuple[Entry, ...] = ()
+FOUND: tuple[Entry, ...] = (
+    # The name of the repeated key is empty, and so was taken for "no key is repeated": the last one won.
+    jsonl(
+        "F116 the empty key twice",
+        b'{"flowId":7,"":1,"":2,"triggerTime":%d}\n' % T,
+        bad("duplicate-key", 1, ""),
+    ),
+    jsonl(
+        "F116 the empty key once",
+        b'{"flowId":7,"":1,"triggerTime":%d}\n' % T,
+        ok(7, T, b'{"":1}'),
+    ),
+)
 
 CORPUS: tuple[Entry, ...] = (
     *corpus_text.ENCODINGS,

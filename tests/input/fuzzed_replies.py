@@ -1,4 +1,4 @@
-"""Fuzz target: one HTTP reply of any bytes, through the direct wire's reader, the envelope, and every judge."""
+"""Fuzz target: one HTTP reply of any bytes, through the wire's reader, the envelope, and every judge."""
 
 from __future__ import annotations
 
@@ -62,12 +62,14 @@ GOOD = (
 WORDS = (
     b"HTTP/1.1 ", b" 200 OK", b" 204 ", b"Content-Length: 0\r\n", b"Content-Length: 99999999999999999999\r\n",
     b"Transfer-Encoding: chunked\r\n", b"Content-Encoding: gzip\r\n", b"Connection: close\r\n", b"\r\n\r\n",
-    b"Retry-After: -1\r\n", b"Retry-After: 1e9\r\n", b"Retry-After: 99999999999\r\n", b"Keep-Alive: timeout=5\r\n",
-    b"RateLimit: limit=10, remaining=-5, reset=1e99\r\n", b"X-RateLimit-Reset: 0\r\n", b"Date: Mon, 99 Foo 99999\r\n",
-    b"Date: Fri, 22 Nov 9999 23:59:59 -9999\r\n", b"Location: //\r\n", b"Location: http://[::1\r\n", b"Location: \x1b[31m\r\n",
-    b'"status":0', b'"status":"0"', b'"code":0', b'"code":62109', b'"data":', b'"flowInstanceId":', b"null", b"NaN",
-    b"true", b"1e400", b"\\u0073", b"\\ud800", b"{" * 500, b"[" * 5000, b"0\r\n\r\n", b"ffffffffffffffff\r\n",
-    b'"startTime":"9999-99-99 00:00:00"', b'"flowInsts":', b'"count":0', ID.encode(), b"3377-", b"33770-20191122012300",
+    b"Retry-After: -1\r\n", b"Retry-After: 1e9\r\n", b"Retry-After: 99999999999\r\n",
+    b"Keep-Alive: timeout=5\r\n", b"RateLimit: limit=10, remaining=-5, reset=1e99\r\n",
+    b"X-RateLimit-Reset: 0\r\n", b"Date: Mon, 99 Foo 99999\r\n", b"Date: Fri, 22 Nov 9999 23:59:59 -9999\r\n",
+    b"Location: //\r\n", b"Location: http://[::1\r\n", b"Location: \x1b[31m\r\n", b'"status":0',
+    b'"status":"0"', b'"code":0', b'"code":62109', b'"data":', b'"flowInstanceId":', b"null", b"NaN", b"true",
+    b"1e400", b"\\u0073", b"\\ud800", b"{" * 500, b"[" * 5000, b"0\r\n\r\n", b"ffffffffffffffff\r\n",
+    b'"startTime":"9999-99-99 00:00:00"', b'"flowInsts":', b'"count":0', ID.encode(), b"3377-",
+    b"33770-20191122012300",
 )  # fmt: skip
 _SETTINGS = Settings(gateway="sandbox")
 
@@ -126,7 +128,12 @@ def receive(data: bytes) -> None:
         assert not is_plain(answer.body) or not proves_success(answer), "a plain success was not believed"
     for can_look_up in (True, False):
         decision = decide(
-            verdict, _SETTINGS, charged=1, can_look_up=can_look_up, retry_after_s=reply.retry_after_s, dice=0.5
+            verdict,
+            _SETTINGS,
+            charged=1,
+            can_look_up=can_look_up,
+            retry_after_s=reply.retry_after_s,
+            dice=0.5,
         )
         if verdict.evidence is Evidence.UNKNOWN:
             assert not isinstance(decision.fate, Release)
@@ -192,15 +199,23 @@ def proves_success(answer: Answer) -> bool:
     said = dict(top)
     codes = [said[key] for key in CODES if said.get(key) is not None]
     data = said.get("data")
-    if not isinstance(said.get(KEY), Number) or any(code != "0" or type(code) is not Number for code in codes):
+    if not isinstance(said.get(KEY), Number) or any(
+        code != "0" or type(code) is not Number for code in codes
+    ):
         return False
-    instance_id = dict(data).get("flowInstanceId") if isinstance(data, Pairs) and _once(data, {"flowInstanceId"}) else None
+    instance_id = (
+        dict(data).get("flowInstanceId")
+        if isinstance(data, Pairs) and _once(data, {"flowInstanceId"})
+        else None
+    )
     return type(instance_id) is str and bool(re.fullmatch(r"3377-[0-9][0-9-]{0,39}", instance_id))
 
 
 def is_plain(body: bytes) -> bool:
     """Whether there is nothing about a body that one reader of JSON could see in another way."""
-    return bool(re.fullmatch(rb"[ !#-\[\]-~\"]*", body)) and not re.search(rb"-0|[0-9][.eE]|[0-9]{19}|\[\[\[", body)
+    return bool(re.fullmatch(rb"[ !#-\[\]-~\"]*", body)) and not re.search(
+        rb"-0|[0-9][.eE]|[0-9]{19}|\[\[\[", body
+    )
 
 
 def _once(pairs: Pairs, keys: set[str]) -> bool:

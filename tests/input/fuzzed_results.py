@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 import random
-import tempfile
 
 from fuzzed_lists import CSV_WORDS, GOOD_CSV, GOOD_JSONL, JSON_WORDS
 import msgspec
@@ -18,9 +16,22 @@ from bulk_trigger.launch import describe
 from bulk_trigger.model import BadRow, Outcome, Row, State
 from bulk_trigger.reader import JobList
 from bulk_trigger.reader.job_list import Format
-from bulk_trigger.results import COLUMNS, TRIO, write_results
+from bulk_trigger.results import (
+    COLUMNS,
+    TRIO,
+    CsvResults,
+    JsonResults,
+    RowsAgain,
+    Table,
+    is_failed,
+    is_unknown,
+)
 
-GOOD = (*GOOD_CSV, *GOOD_JSONL, b'{"flowId":1,"triggerTime":1574385824000,"n":"a\\rb","m":"\\u0000\\u2028=1","":{}}\n')
+GOOD = (
+    *GOOD_CSV,
+    *GOOD_JSONL,
+    b'{"flowId":1,"triggerTime":1574385824000,"n":"a\\rb","m":"\\u0000\\u2028=1","":{}}\n',
+)
 WORDS = (*CSV_WORDS, *JSON_WORDS, b"\\r", b"\\u0000", b'"row":1', b"@x", b"flowInstanceId,", b"message,")
 FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
 
@@ -38,13 +49,15 @@ def report(data: bytes) -> None:
     dice = random.Random(data)
     outcomes = [_outcome(record, data, dice) for record in records]
     header = _header(describe(jobs), outcomes)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        results, lines = folder / "results.csv", folder / "results.jsonl"
-        failed, unknown = folder / "failed.csv", folder / "unknown.csv"
-        write_results(iter(outcomes), header, [results, lines], failed=failed, unknown=unknown)
-        _check_results(results, lines, outcomes)
-        _check_again(failed, unknown, records, outcomes, header.input)
+    _check_results(_content(CsvResults(header), outcomes), _content(JsonResults(), outcomes), outcomes)
+    failed = _content(RowsAgain(header, is_failed), outcomes)
+    unknown = _content(RowsAgain(header, is_unknown), outcomes)
+    _check_again(failed, unknown, records, outcomes, header.input)
+
+
+def _content(table: Table, outcomes: list[Outcome]) -> bytes:
+    """What a file of the results would hold."""
+    return table.head() + table.lines(outcomes)
 
 
 def _outcome(record: Row | BadRow, data: bytes, dice: random.Random) -> Outcome:
@@ -82,7 +95,7 @@ def _header(described: Input, outcomes: list[Outcome]) -> Header:
     )
 
 
-def _check_results(results: Path, lines: Path, outcomes: list[Outcome]) -> None:
+def _check_results(results: bytes, lines: bytes, outcomes: list[Outcome]) -> None:
     table = _table(results)
     assert len(table) == len(outcomes) + 1
     head, *rows = table
@@ -94,17 +107,17 @@ def _check_results(results: Path, lines: Path, outcomes: list[Outcome]) -> None:
         for name in ("flowInstanceId", "message"):
             assert ours[name].isprintable()
             assert not ours[name].startswith(FORMULAS)
-    objects = [json.loads(line) for line in lines.read_bytes().splitlines()]
+    objects = [json.loads(line) for line in lines.splitlines()]
     assert [each["row"] for each in objects] == [outcome.row for outcome in outcomes]
 
 
 def _check_again(
-    failed: Path, unknown: Path, records: list[Row | BadRow], outcomes: list[Outcome], source: Input
+    failed: bytes, unknown: bytes, records: list[Row | BadRow], outcomes: list[Outcome], source: Input
 ) -> None:
     wanted = [
         record for record, outcome in zip(records, outcomes, strict=True) if outcome.state is State.FAILED
     ]
-    again = list(JobList(failed))
+    again = list(JobList(io.BytesIO(failed), format="csv"))
     assert len(again) == len(wanted)
     for back, row in zip(again, wanted, strict=True):
         assert isinstance(back, Row), back
@@ -112,8 +125,10 @@ def _check_again(
         assert (back.flow_id, back.trigger_time_ms) == (row.flow_id, row.trigger_time_ms)
         assert json.loads(back.extra or b"{}") == _as_cells(row, source)
     doubts = [outcome for outcome in outcomes if outcome.state is State.UNKNOWN]
-    refused = list(JobList(unknown))
-    assert [record.reason for record in refused if isinstance(record, BadRow)] == ["status-unknown"] * len(doubts)
+    refused = list(JobList(io.BytesIO(unknown), format="csv"))
+    assert [record.reason for record in refused if isinstance(record, BadRow)] == ["status-unknown"] * len(
+        doubts
+    )
     assert len(refused) == len(doubts)
 
 
@@ -134,6 +149,6 @@ def _without_nul(text: str) -> str:
     return text.replace("\0", "\\u0000")
 
 
-def _table(path: Path) -> list[list[str]]:
+def _table(content: bytes) -> list[list[str]]:
     csv.field_size_limit(1 << 24)
-    return list(csv.reader(io.StringIO(path.read_bytes().decode(), newline=""), strict=True))
+    return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))

@@ -12,24 +12,39 @@ import random
 import signal
 import time
 from types import FrameType
+from typing import Protocol
 
 HANG_S = 10.0  #: CPU seconds of one input
-LEAST = 200  #: inputs that are tried however slow the machine is
 LONGEST = 1 << 17  #: bytes of an input
 _NUMBERS = (
     b"0", b"-1", b"1", b"65536", b"4294967296", b"9007199254740993", b"9223372036854775807",
     b"9223372036854775808", b"1e400", b"0.1", b"-0", b"00", b"1_0", b"99999999999999999999999",
 )  # fmt: skip
-_BYTES = (b"\0", b"\n", b"\r", b"\r\n", b'"', b'""', b",", b"\\", b"{", b"}", b"[", b"]", b":", b" ", b"\t",
-          b"\x1f\x8b", b"\xef\xbb\xbf", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"\x85", b"\x1b[2J")  # fmt: skip
+_BYTES = (
+    b"\0", b"\n", b"\r", b"\r\n", b'"', b'""', b",", b"\\", b"{", b"}", b"[", b"]", b":", b" ", b"\t",
+    b"\x1f\x8b", b"\xef\xbb\xbf", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"\x85", b"\x1b[2J",
+)  # fmt: skip
 
 Target = Callable[[bytes], None]
+
+
+class Source(Protocol):
+    """Where inputs come from."""
+
+    least: int  #: inputs that are tried however slow the machine is
+
+    def input(self, seed: int, number: int) -> bytes:
+        """The input of that number, from 0."""
 
 
 class Havoc:
     """Makes inputs out of seeds and of words that mean something in their language."""
 
-    def __init__(self, seeds: Sequence[bytes], words: Sequence[bytes] = (), *, good: Sequence[bytes] = ()) -> None:
+    least = 300
+
+    def __init__(
+        self, seeds: Sequence[bytes], words: Sequence[bytes] = (), *, good: Sequence[bytes] = ()
+    ) -> None:
         self._seeds = [seed for seed in (*good, *seeds) if len(seed) <= LONGEST]
         self._good = good or self._seeds  #: half of all inputs come from these
         self._words = (*_NUMBERS, *_BYTES, *words)
@@ -113,19 +128,33 @@ def _lines(data: bytearray, dice: random.Random, _: Havoc) -> None:
         data[:] = b"".join(lines)
 
 
-_EDITS = (_flip, _set, _digit, _digit, _delete, _double, _insert, _insert, _replace, _replace, _splice, _cut, _lines)
+_EDITS = (
+    _flip,
+    _set,
+    _digit,
+    _digit,
+    _delete,
+    _double,
+    _insert,
+    _insert,
+    _replace,
+    _replace,
+    _splice,
+    _cut,
+    _lines,
+)
 
 
-class Found(AssertionError):
+class Found(AssertionError):  # noqa: N818 - what fuzzers do
     """An input that broke a property."""
 
 
-def fuzz(target: Target, havoc: Havoc, *, seed: int, seconds: float) -> int:
+def fuzz(target: Target, source: Source, *, seed: int, seconds: float) -> int:
     """Try inputs for so long; returns how many. Raises `Found` with the smallest input that breaks it."""
     end = time.monotonic() + seconds
     number = 0
-    while number < LEAST or time.monotonic() < end:
-        data = havoc.input(seed, number)
+    while number < source.least or time.monotonic() < end:
+        data = source.input(seed, number)
         if (error := failure(target, data)) is not None:
             small = shrink(target, data, type(error))
             raise Found(f"input {number} of --seed {seed}: {small!r}") from failure(target, small)

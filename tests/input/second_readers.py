@@ -1,7 +1,7 @@
 """What a job list says, read a second time by other means: the oracles of the fuzzers.
 
-They share nothing with the reader: Python's own csv and json modules, whole files in memory, and integer rules
-written anew. They are slow, and they do not explain anything.
+They share nothing with the reader: Python's own csv and json modules, whole files in memory, and integer
+rules written anew. They are slow, and they explain nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 FLOW_ID = re.compile(r"[1-9][0-9]{0,18}")
 PLAIN_MS = re.compile(r"[1-9][0-9]{12}")  #: 2001 to 2286: nobody can mean anything else
-ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)? ?(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
+ISO = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)? ?(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII
+)
 TRIO = ["status", "code", "message"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
@@ -47,7 +49,9 @@ def milliseconds(text: str) -> int | None:
     fraction = (digits[1] if digits else "").ljust(9, "0")
     if int(fraction) % 10**6:
         return None
-    whole = datetime.fromisoformat(re.sub(r"[.,]\d+", "", text).replace(" +", "+").replace(" -", "-").replace(" Z", "Z"))
+    whole = datetime.fromisoformat(
+        re.sub(r"[.,]\d+", "", text).replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
+    )
     return (whole - EPOCH) // MS + int(fraction) // 10**6
 
 
@@ -86,7 +90,9 @@ def _csv_record(fields: list[str], header: list[str], own: list[str], flow_at: i
         return Second(None, None, [], is_plain=False)
     flow_id, time = fields[flow_at].strip(" \t"), fields[time_at].strip(" \t")
     extra = [(name, fields[at]) for at, name in enumerate(own) if at not in {flow_at, time_at}]
-    status = fields[header.index("status", len(own) if header[-3:] == TRIO else 0)] if "status" in header else ""
+    status = (
+        fields[header.index("status", len(own) if header[-3:] == TRIO else 0)] if "status" in header else ""
+    )
     return Second(flow_id, time, extra, _is_plain(flow_id, time, status))
 
 

@@ -1,9 +1,9 @@
-"""Whole runs behind the fault proxy: the engine in this process, on either wire and any clock, and the program."""
+"""Whole runs behind the fault proxy: the engine here, on either wire and any clock; and the program."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 import os
@@ -27,10 +27,11 @@ from bulk_trigger.run import Ending, Run
 from bulk_trigger.sandbox import Ledger, Sandbox, Scenario
 from bulk_trigger.settings import Settings
 
+AT_ONCE = "[latency]\nmedian_ms = 0\n"
 PATIENCE_S = 60.0  #: with a program that should have ended
 
 #: How a run on the virtual clock differs: everything as the defaults have it, for waiting costs nothing.
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "reconcile_wait_s": Settings(gateway="sandbox").reconcile_wait_s,
     "timeout_s": Settings(gateway="sandbox").timeout_s,
     "in_flight": Settings(gateway="sandbox").in_flight,
@@ -44,15 +45,15 @@ class LoopTime(SystemClock):
         super().__init__()
         self._offset_s = SystemClock.wall() - asyncio.get_running_loop().time()
 
-    def monotonic(self) -> float:  # type: ignore[override]  # the machine's is a plain function
+    def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def wall(self) -> float:  # type: ignore[override]  # as above
+    def wall(self) -> float:
         return self._offset_s + asyncio.get_running_loop().time()
 
 
 class TimedSandbox(Sandbox):
-    """A sandbox whose wall clock is the loop's: where waiting is free, its instances are as old as it says."""
+    """A sandbox whose wall clock is the loop's, so that its instances are as old as they should be."""
 
     time: Clock = SystemClock()
 
@@ -102,18 +103,21 @@ class Behind(Rig):
         self.ending = await self.run.execute()
         return self.ending
 
-    def program(self, *, trace_memory: bool = False, **environment: str) -> Program:
-        return Program(self, environment, trace_memory=trace_memory)
+    def program(self, environment: Mapping[str, str] | None = None, *, trace_memory: bool = False) -> Program:
+        """The real program, with more in its environment."""
+        return Program(self, environment or {}, trace_memory=trace_memory)
 
 
 @asynccontextmanager
 async def behind(
     folder: Path, script: Script, scenario: str = "", *, seed: int = 1, **proxied: Any
 ) -> AsyncIterator[Behind]:
-    """Start sandbox and proxy. Latency is 1 ms unless the scenario says something of it."""
-    text = scenario if "[latency]" in scenario else scenario + "\n" + FAST
+    """Start sandbox and proxy. Latency is 1 ms; none where each wait costs more than it lasts."""
     ledger = folder / "ledger.jsonl"
-    clock = LoopTime() if isinstance(asyncio.get_running_loop(), VirtualLoop) else SystemClock()
+    clock, text = SystemClock(), f"{scenario}\n{FAST}"
+    if isinstance(asyncio.get_running_loop(), VirtualLoop):
+        # aiohttp takes the age of an idle connection from the machine's clock: it would notice nothing.
+        clock, text = LoopTime(), f"keepalive_s = 1e6\n{scenario}\n{AT_ONCE}"
     sandbox = TimedSandbox(Scenario.parse(text), seed=seed, ledger=Ledger(ledger, durable=False))
     sandbox.time = clock
     async with sandbox:
@@ -133,8 +137,8 @@ class Ended:
     peak_kib: int = 0
 
 
-#: Runs the rest of its command line, and says how much memory that took at its peak. A small process: the peak
-#: of a child begins with that of the parent which it was forked from.
+#: Runs the rest of its command line, and says how much memory that took at its peak. It is small, because the
+#: peak of a child begins with that of the parent which it was forked from.
 TRACER = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
@@ -146,7 +150,7 @@ sys.exit(code)
 class Program:
     """The real program, run against the proxy."""
 
-    def __init__(self, rig: Behind, environment: dict[str, str], *, trace_memory: bool) -> None:
+    def __init__(self, rig: Behind, environment: Mapping[str, str], *, trace_memory: bool) -> None:
         self._rig = rig
         self._traced = trace_memory
         ours = {name: value for name, value in os.environ.items() if not name.startswith("BULK_TRIGGER")}
@@ -164,7 +168,9 @@ class Program:
         path.write_text("flowId,triggerTime\n" + "".join(f"{flow},{time}\n" for flow, time in jobs))
         address = ["--gateway", gateway or target["gateway"], "--org-id", target["org_id"]]
         quick = ["--user-id", target["user_id"], "--rate", "none", "--reconcile-wait", "600ms"]
-        return await self.call("run", str(path), "--run-dir", str(self._rig.directory), *address, *quick, *options)
+        return await self.call(
+            "run", str(path), "--run-dir", str(self._rig.directory), *address, *quick, *options
+        )
 
     async def go_on(self, *options: str) -> Ended:
         """`resume`."""

@@ -1,7 +1,7 @@
 """A whole run as a table: each case is a flow whose first trigger meets one fault, and what must come of it.
 
-Many cases share one run, so that a sweep costs little. Between them go rows to which nothing happens: a run of
-nothing but bad replies would pause, and rightly so.
+Many cases share one run, so that a sweep costs little. Between them go rows to which nothing happens: a run
+of nothing but bad replies would pause, and rightly so.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from behind import DEFAULTS, Behind, behind
+from behind import DEFAULTS, Behind, Ended, behind
 from canary import found_below
-from clock import VirtualLoop
+from loops import FreeLoop
 from oracle import JobKey
+from proxy import Script, Toxic
 from running import HOUR, T0
-from toxics import Toxic, by_attempt
+from toxics import by_attempt, passed
 import uvloop
 
 from bulk_trigger.settings import OnUnknown
@@ -37,12 +38,12 @@ class Way:
     @property
     def settings(self) -> dict[str, Any]:
         """Where waiting is free, the times are those that the program has by default."""
-        return DEFAULTS if self.loop is VirtualLoop else {}
+        return {} if self.loop is uvloop.new_event_loop else DEFAULTS
 
 
 WAYS = {
-    "direct": Way("direct", VirtualLoop),
-    "aiohttp": Way("aiohttp", VirtualLoop),
+    "direct": Way("direct", FreeLoop),
+    "aiohttp": Way("aiohttp", FreeLoop),
     "direct, uvloop": Way("direct", uvloop.new_event_loop),
 }
 
@@ -67,7 +68,7 @@ class Case:
     toxic: Toxic
     fate: Fate
     flags: str = ""
-    attempts: int = 1  #: so many of them meet the fault
+    looked_up: Toxic = passed  #: what becomes of the first look-up, if there is one
 
     def __str__(self) -> str:
         return self.name
@@ -93,10 +94,9 @@ class Evening:
         self.jobs = _jobs(len(cases), rows_each)
         self._expected = {FIRST_CASE + n: case.fate for n, case in enumerate(cases)}
 
-    def look(self) -> None:
+    def look(self, exit_code: int) -> None:
         """Take the findings, once the run is over."""
-        assert self.rig.ending is not None
-        self.exit_code = self.rig.ending.exit_code
+        self.exit_code = exit_code
         self.verdict = self.rig.verdict(self.jobs)
         self.results = self.rig.results()
         self._rows = defaultdict(list)
@@ -126,7 +126,7 @@ class Evening:
         return any(call.api != "trigger" for call in (calls[:last] if sends > 1 else calls))
 
     def assert_the_rest_is_well(self) -> None:
-        """P1, P2, P5, P28: nothing else happened, the good rows are good, and the exit code says how it was."""
+        """P1, P2, P5, P28: nothing else happened, the good rows are good, the exit code says how it was."""
         fates = Counter(self._expected.values())
         self.rig.assert_proven(self.jobs)
         assert not list(found_below(self.rig.folder))
@@ -143,8 +143,7 @@ def spend(way: Way, folder: Path, cases: Sequence[Case], *, rows_each: int = 2, 
     """Run the cases, on a loop of their own; go on for as often as it stops because something is wrong."""
 
     async def run() -> Evening:
-        plan = {FIRST_CASE + n: [case.toxic] * case.attempts for n, case in enumerate(cases)}
-        async with behind(folder, by_attempt(plan)) as rig:
+        async with behind(folder, script_of(cases)) as rig:
             rig.wire = way.wire
             evening = Evening(cases, rig, rows_each)
             calm = {"in_flight": 2, "on_unknown": OnUnknown.CONTINUE}
@@ -152,11 +151,32 @@ def spend(way: Way, folder: Path, cases: Sequence[Case], *, rows_each: int = 2, 
             while ending.exit_code == 4:
                 evening.stops.append(ending.reason)
                 ending = await rig.go_on()
-            evening.look()
+            evening.look(ending.exit_code)
             return evening
 
     with asyncio.Runner(loop_factory=way.loop) as runner:
         return runner.run(run())
+
+
+def spend_with_the_program(folder: Path, cases: Sequence[Case], *options: str) -> tuple[Evening, Ended]:
+    """The same with the real program, and what it said."""
+
+    async def run() -> tuple[Evening, Ended]:
+        async with behind(folder, script_of(cases)) as rig:
+            evening = Evening(cases, rig, rows_each=2)
+            calm = ("--in-flight", "2", "--on-unknown", "continue")
+            ended = await rig.program(trace_memory=True).send(evening.jobs, *calm, *options)
+            evening.look(ended.exit_code)
+            return evening, ended
+
+    return asyncio.run(run())
+
+
+def script_of(cases: Sequence[Case]) -> Script:
+    """What the first trigger of each flow meets, and its first look-up."""
+    sends = {FIRST_CASE + n: [case.toxic] for n, case in enumerate(cases)}
+    lookups = {FIRST_CASE + n: [case.looked_up] for n, case in enumerate(cases)}
+    return by_attempt(sends, other=by_attempt(lookups, "get"))
 
 
 def _jobs(cases: int, rows_each: int) -> list[JobKey]:

@@ -115,10 +115,14 @@ ANOMALOUS: Mapping[str, Body] = {
     "F39 a number for an instance ID": with_id(lambda request: int(instance_id(request).replace("-", ""))),
     "F39 a list for an instance ID": with_id(lambda request: [instance_id(request)]),
     "F39 an instance ID of a megabyte": with_id(lambda request: instance_id(request) + "0" * 1_000_000),
-    "F39 control characters in the instance ID": with_id(lambda request: instance_id(request) + "\x1b[2J\r\n"),
+    "F39 control characters in the instance ID": with_id(
+        lambda request: instance_id(request) + "\x1b[2J\r\n"
+    ),
     "F39 a formula for an instance ID": with_id(lambda _: '=cmd|" /C calc"!A0'),
     "F39 a formula behind the flow": with_id(lambda request: f"{instance_id(request)}=cmd()"),
-    "F39 foreign digits in the instance ID": with_id(lambda request: f"{instance_id(request)[:-1]}\N{ARABIC-INDIC DIGIT ZERO}"),
+    "F39 foreign digits in the instance ID": with_id(
+        lambda request: f"{instance_id(request)[:-1]}\N{ARABIC-INDIC DIGIT ZERO}"
+    ),
     "F39 an instance ID of another minute": with_id(lambda request: instance_id(request)[:-3] + "700"),
     "F40 the instance ID of another flow": with_id(lambda request: instance_id(request, flow_id=3377)),
     "F40 the same instance ID for all": with_id(lambda _: "3377-20240101000000"),
@@ -126,15 +130,10 @@ ANOMALOUS: Mapping[str, Body] = {
 }
 
 
-def _deflated(data: bytes) -> bytes:
-    return zlib.compress(data)
-
-
 def _zstd_bomb(mib: int) -> bytes:
     """A frame of blocks that each say "this byte, 128 KiB of it"."""
-    blocks = mib * 8
-    block = lambda last: (last | 1 << 1 | 128 * 1024 << 3).to_bytes(3, "little") + b" "  # noqa: E731
-    return b"\x28\xb5\x2f\xfd\x00\x58" + block(0) * (blocks - 1) + block(1)
+    more, last = ((end | 1 << 1 | 128 * 1024 << 3).to_bytes(3, "little") + b" " for end in (0, 1))
+    return b"\x28\xb5\x2f\xfd\x00\x58" + more * (mib * 8 - 1) + last
 
 
 #: 64 MiB of one byte, brotli's best.
@@ -147,7 +146,7 @@ _SPACES = b" " * (64 * MIB)
 BOMBS: Mapping[str, tuple[str, bytes]] = {
     "F43 a bomb of gzip": ("gzip", gzip.compress(_SPACES, mtime=0)),
     "F43 a bomb of gzip in gzip": ("gzip, gzip", gzip.compress(gzip.compress(_SPACES, mtime=0), mtime=0)),
-    "F43 a bomb of deflate": ("deflate", _deflated(_SPACES)),
+    "F43 a bomb of deflate": ("deflate", zlib.compress(_SPACES)),
     "F43 a bomb of brotli": ("br", _BROTLI_BOMB),
     "F43 a bomb of zstd": ("zstd", _zstd_bomb(64)),
 }
@@ -156,7 +155,7 @@ BOMBS: Mapping[str, tuple[str, bytes]] = {
 ENCODED: Mapping[str, tuple[str, Callable[[bytes], bytes]]] = {
     "F43 gzip": ("gzip", gzip.compress),
     "F43 x-gzip": ("x-gzip", gzip.compress),
-    "F43 deflate": ("deflate", _deflated),
+    "F43 deflate": ("deflate", zlib.compress),
     "F43 gzip that is none": ("gzip", lambda body: body),
     "F43 an encoding that nobody knows": ("x-magic", lambda body: body),
 }
@@ -191,7 +190,10 @@ ENDLESS: Mapping[str, tuple[bytes, bytes]] = {
     "F25 a status line without end": (b"HTTP/1.1 200 ", b"x" * 4096),
     "F42 chunks without end": (_OK + b"Transfer-Encoding: chunked\r\n\r\n", _CHUNK),
     "F42 a body without end": (_OK + b"\r\n", b"x" * 65536),
-    "F42 a body as long as announced, a gigabyte": (_OK + b"Content-Length: 1000000000\r\n\r\n", b"x" * 65536),
+    "F42 a body as long as announced, a gigabyte": (
+        _OK + b"Content-Length: 1000000000\r\n\r\n",
+        b"x" * 65536,
+    ),
     "F42 chunks of one byte without end": (_OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 4096),
 }
 
@@ -228,3 +230,17 @@ def without_end(name: str) -> Callable[[bool], Toxic]:
 def babbling(name: str) -> Callable[[bool], Toxic]:
     start, chunk = BABBLE[name]
     return lambda applied: endless(start, chunk, pause_s=0.1, applied=applied)
+
+
+def for_any_call(applied: bool) -> dict[str, Toxic]:
+    """What can be said to any call, for it depends on none."""
+    plain = {name: said(body) for name, body in DOUBTFUL.items() if isinstance(body, bytes)}
+    makers = {
+        "F36 a page to log in": said(PAGE, HTML),
+        **plain,
+        **{name: bomb(name) for name in BOMBS},
+        **{name: broken(name) for name in BROKEN},
+        **{name: without_end(name) for name in ENDLESS},
+        **{name: babbling(name) for name in BABBLE},
+    }
+    return {name: make(applied) for name, make in makers.items()}

@@ -15,7 +15,6 @@ from strange_replies import instance_id, success
 from toxics import (
     closed_after,
     closed_before,
-    cut_request,
     for_triggers,
     instead,
     narrow,
@@ -118,7 +117,8 @@ def test_a_connection_that_ends_without_a_reply_leaves_a_doubt_and_is_never_repl
     assert len(again) == 6  # those that were not applied, and after a look-up only
     for each in again:
         first = next(send for send in hit if send.job == each.job)
-        assert any(first.at < call.at <= each.at for call in rig.proxy.about(each.job[0], "get", "list"))
+        lookups = rig.proxy.about(each.flow_id or 0, "get", "list")
+        assert any(first.at < call.at <= each.at for call in lookups)
 
 
 @three_ways
@@ -129,8 +129,13 @@ def test_a_gateway_that_closes_idle_connections_early_costs_hardly_a_doubt(tmp_p
     async def closed_when_idle(exchange: Exchange) -> None:
         link, requests = exchange.link, exchange.link.requests
         await passed.act(exchange)
+
+        def close() -> None:
+            if link.requests == requests:
+                link.hang_up()
+
         later = 0.018 + 0.001 * (len(exchange.proxy.seen) % 5)
-        asyncio.get_running_loop().call_later(later, lambda: link.requests > requests or link.hang_up())
+        asyncio.get_running_loop().call_later(later, close)
 
     rig = run_on(way, tmp_path, for_triggers(closed_when_idle), rates=(Rate(50, 1.0),))
 
@@ -177,7 +182,7 @@ def test_a_request_that_a_proxy_repeats_is_not_ours(
 
 @three_ways
 def test_a_reply_that_comes_unasked_is_not_given_to_the_next_row(tmp_path: Path, way: Way) -> None:
-    """F34, F40, P3: a success of another row lies in wait on an idle connection, or arrives with the request."""
+    """F34, F40, P3: another row's success lies in wait on an idle connection, or comes with the request."""
     waits = iter((0.0, 0.001, 0.002, 0.003, 0.005, 0.01) * 5)
 
     @toxic("pass, and something unasked")

@@ -10,9 +10,9 @@ import ssl
 
 from behind import behind
 from evening import WAYS, Way
+from loops import ResolvingLoop, resolving
 from proxy import Exchange, FaultProxy, Request, Toxic
 import pytest
-from resolving import ResolvingLoop, resolving
 from running import hourly
 from scripted import listening, tls_of
 from test_before_send import CONNECT_S, PACED, nothing_was_in_doubt
@@ -64,10 +64,10 @@ CERTIFICATES: dict[str, tuple[Callable[[Path], ssl.SSLContext], str]] = {
 async def test_a_bad_certificate_stops_the_program_before_a_byte_is_sent(
     tmp_path: Path, make: Callable[[Path], ssl.SSLContext], word: str
 ) -> None:
-    """F7, P28, P29: exit 4, the reason in words, every row still there; with a good one `resume` does it all."""
+    """F7, P28, P29: exit 4, the reason in words, every row still there; with a good one `resume` goes on."""
     jobs = hourly(5)
     async with behind(tmp_path, always(passed), tls=make(tmp_path)) as rig:
-        program = rig.program(**trust(tmp_path))
+        program = rig.program(trust(tmp_path))
         ended = await program.send(jobs)
 
         assert ended.exit_code == 4
@@ -148,7 +148,7 @@ async def test_a_handshake_that_fails_stops_the_program_and_no_lower_security_is
         await reader.read()
 
     async with behind(tmp_path, always(passed)) as rig, listening(refuse) as port:
-        ended = await rig.program(**trust(tmp_path)).send(hourly(5), gateway=f"https://{HOST}:{port}")
+        ended = await rig.program(trust(tmp_path)).send(hourly(5), gateway=f"https://{HOST}:{port}")
 
         assert ended.exit_code == 4
         assert "tls" in ended.told

@@ -7,6 +7,7 @@ reply thrown away.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 import random
@@ -215,17 +216,16 @@ def replayed(*, tell: Sequence[int]) -> Toxic:
 # --- which exchange meets what
 
 
-def by_attempt(plan: Mapping[int, Sequence[Toxic]], other: Toxic = passed) -> Script:
-    """For each flow in the plan: what its first triggers meet, one after the other."""
+def by_attempt(
+    plan: Mapping[int, Sequence[Toxic]], api: str = "trigger", other: Script = lambda _: passed
+) -> Script:
+    """For each flow in the plan: what its first calls of that API meet, one after the other."""
 
     def script(request: Request) -> Toxic:
-        if request.api != "trigger" or request.flow_id not in plan:
-            return other
-        sends = plan[request.flow_id]
-        place = taken[request.flow_id] = taken.get(request.flow_id, 0) + 1
-        return sends[place - 1] if place <= len(sends) else other
+        own = left.get(request.flow_id) if request.api == api else None
+        return own.popleft() if own else other(request)
 
-    taken: dict[int, int] = {}
+    left: dict[int | None, deque[Toxic]] = {flow_id: deque(toxics) for flow_id, toxics in plan.items()}
     return script
 
 
@@ -235,7 +235,9 @@ def by_chance(seed: int, menu: Mapping[Toxic, float]) -> Script:
     def script(request: Request) -> Toxic:
         if request.api == "token":
             return passed
-        roll = random.Random(f"{seed} {request.api} {request.job or request.flow_id} {request.attempt}").random()
+        roll = random.Random(
+            f"{seed} {request.api} {request.job or request.flow_id} {request.attempt}"
+        ).random()
         for each, share in menu.items():
             roll -= share
             if roll < 0:

@@ -15,6 +15,7 @@ from virtual_rig import VirtualRig, past, virtual_rig, virtually
 from bulk_trigger.sandbox.ledger import Called
 from bulk_trigger.settings import On62109, OnFailure
 
+ROWS = 150
 ATTEMPTS = 6  #: --retries 5, and the first
 LATELY_S, TRIAL_S, SAVED = (
     10.0,
@@ -80,7 +81,7 @@ async def test_a_share_of_62109_is_retried_within_the_budget_and_the_run_ends(
     tmp_path: Path, percent: int
 ) -> None:
     """F50, F55, P19: nothing twice, bounded amplification; only who used up his attempts fails."""
-    share, jobs = percent / 100, past(200, flows=100)
+    share, jobs = percent / 100, past(ROWS, flows=75)
     async with virtual_rig(tmp_path, fault(rate=share)) as run:
         ending = await run.trigger(jobs)
 
@@ -88,14 +89,14 @@ async def test_a_share_of_62109_is_retried_within_the_budget_and_the_run_ends(
         failed = [row for row in run.results() if row["status"] == "failed"]
         assert sum(call.fault is not None for call in verdict.sends) >= percent / 2
         assert_amplification_is_bounded(verdict.sends)
-        assert len(failed) <= 200 * share**ATTEMPTS * 1.5 + 4
+        assert len(failed) <= ROWS * share**ATTEMPTS * 1.5 + 4
         assert all(int(row["attempts"]) >= ATTEMPTS and row["code"] == "62109" for row in failed)
-        assert statuses(run) == Counter(succeeded=200 - len(failed), failed=len(failed))
-        assert len(verdict.effects) == 200 - len(failed)
+        assert statuses(run) == Counter(succeeded=ROWS - len(failed), failed=len(failed))
+        assert len(verdict.effects) == ROWS - len(failed)
         assert ending.exit_code == bool(failed)
         if percent <= 30:  # transient, and nothing else: no outage is seen in it, and nobody waits for leave
             assert ending.summary["notes"]["waits"].get("outage", 0.0) == 0
-            assert len(verdict.sends) <= 200 / (1 - share) * 1.2
+            assert len(verdict.sends) <= ROWS / (1 - share) * 1.2
 
 
 @virtually

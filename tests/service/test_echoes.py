@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import canary
+from clock import LoopClock
 import orjson
 import pytest
-from virtual_rig import VirtualRig, past, virtual_rig, virtually
+from virtual_rig import VirtualGateway, VirtualRig, past, virtual_rig, virtually
 
 from bulk_trigger import Ending
 from bulk_trigger.sandbox.calls import Call
@@ -154,8 +155,11 @@ async def test_a_token_in_a_reply_that_nobody_understands_is_not_quoted(tmp_path
     """F46, P28: we never took it as a token, so no mask knows it."""
     async with virtual_rig(tmp_path) as run:
         run.sandbox.lie = lambda call, honest: Reply(body=reply) if call.api == "token" else honest
+        gateway = VirtualGateway(run.settings(), run.credentials, run.sandbox, LoopClock())
+        told = await gateway.prepare()
+        await gateway.aclose()
         ending = await run.trigger(past(5), patience_s=10.0)
 
         assert ending.exit_code == 4
-        assert canary.found_in(" ".join([ending.reason, *run.notices]).encode()) == []
+        assert canary.found_in(f"{told!r} {ending.reason} {run.notices}".encode()) == []
         assert list(canary.found_below(tmp_path)) == []

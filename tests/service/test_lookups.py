@@ -11,7 +11,7 @@ import pytest
 from running import HOUR
 from virtual_rig import VirtualRig, later, past, virtual_rig, virtually
 
-from bulk_trigger import State
+from bulk_trigger import Rate, State
 from bulk_trigger.sandbox import Ledger, Scenario
 from bulk_trigger.sandbox.ledger import Effect, Event
 from bulk_trigger.sandbox.service import Service
@@ -206,6 +206,20 @@ async def test_a_lag_beyond_the_quarantine_is_the_documented_limit(
         assert (max(effects.values()) > 1) is twice
 
 
+@virtually
+async def test_a_lag_that_a_success_has_shown_counts_for_silence_as_well(tmp_path: Path) -> None:
+    """F64, P6: it is longer than `--reconcile-wait`, and known: nothing is absent before three times that."""
+    jobs = past(150, flows=50)
+    scenario = 'visible_after_s = 40\n[[faults]]\nkind = "reset"\nwhen = "after"\nrate = 0.3\nfrom_s = 60\n'
+    async with virtual_rig(tmp_path, scenario) as run:
+        ending = await run.trigger(jobs, reconcile_wait_s=30.0, rates=(Rate(1, 1.0),))
+
+        verdict = run.assert_proven(jobs)
+        verdict.assert_each_once()
+        assert ending.exit_code == 0
+        assert sum(call.fault is not None for call in verdict.sends) > 10
+
+
 # --- it holds what is not ours
 
 
@@ -255,8 +269,8 @@ ZONES = [
     ("GMT+8", "GMT+8", "GMT+0"),
     ("GMT+8", "GMT+8", "GMT+8"),
     ("GMT-5", "GMT+0", "GMT-5"),
-    ("GMT+0", "GMT-7", "GMT+0"),
-    ("GMT+14", "GMT-12", "GMT+14"),
+    ("GMT+0", "GMT+9", "GMT+0"),
+    ("GMT-12", "GMT+14", "GMT-12"),
 ]
 
 
@@ -273,6 +287,22 @@ async def test_times_and_ids_in_any_zone_are_understood(
 
         run.assert_proven(jobs).assert_each_once()
         assert ending.exit_code == 0
+
+
+@virtually
+@pytest.mark.parametrize("start_timezone", ["GMT-7", "GMT-12"])
+async def test_a_zone_that_cannot_be_told_from_an_old_instance_makes_nobody_send_twice(
+    tmp_path: Path, start_timezone: str
+) -> None:
+    """F69, P6: starts shown far west of all other times look hours old; then doubts end unknown, at worst."""
+    jobs = past(60, flows=30)
+    zones = f'timezone = "GMT+0"\nstart_timezone = "{start_timezone}"\n'
+    async with virtual_rig(tmp_path, zones + MIXED) as run:
+        ending = await run.trigger(jobs)
+
+        run.assert_proven(jobs)
+        assert ending.exit_code in {0, 5}
+        assert ending.summary["counts"]["failed"] == 0
 
 
 @virtually

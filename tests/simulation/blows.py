@@ -55,7 +55,7 @@ TRIGGER: Mapping[str, Blow] = {
     **_both("html", body=_LOGIN),
     **_both("empty", body=b""),
     "id of another flow": Blow(effect=True, instance_id="1-20231020000000"),
-    "id of another minute": Blow(effect=True, instance_id="{flow}-20231020000100"),
+    "id of another day": Blow(effect=True, instance_id="{flow}-20231010000100"),
     "no id": Blow(effect=True, instance_id=""),
     "late in silence": Blow(effect=True, end="silence", late=True),
     "late behind a 504": Blow(effect=True, status=504, late=True),

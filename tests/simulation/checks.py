@@ -18,10 +18,8 @@ from oracle import read_results
 from plans import EPOCH, MINUTE_MS, JobKey
 from world import Sent
 
-from bulk_trigger.cli.proof import prove
 from bulk_trigger.header import JOURNAL
-from bulk_trigger.launch import look_into
-from bulk_trigger.settings import Duplicates, On62109, OnFailure, OnUnknown, Order
+from bulk_trigger.settings import Duplicates, Durability, On62109, OnFailure, OnUnknown, Order
 
 Row = Mapping[str, str]
 
@@ -29,8 +27,9 @@ SLACK_S = 1e-5  #: between the limiter's grant and the call that it grants lie s
 MAX_PAUSE_S = 900.0  #: a longer Retry-After is cut to this
 REFUSALS = frozenset({62103, 62104, 62102, 99400, 99404, 62101})
 GOOD_CODES = frozenset({0, 62102, 62103, 62104})
-IDS_GONE_WRONG = frozenset({"id of another flow", "id of another minute", "no id"})
-UNCHARGED = frozenset({(429, None), (401, None), (200, 1203)})  #: replies whose attempts are not charged
+IDS_GONE_WRONG = frozenset({"id of another flow", "id of another day", "no id"})
+#: Replies whose attempts are not charged.
+UNCHARGED = frozenset({(429, None), (401, None), (403, None), (200, 1203), (200, 62101)})
 _MINUTE = 60_000
 
 
@@ -75,6 +74,7 @@ class _Checks:
 
     def problems(self) -> Iterator[str]:
         yield from self._ending()
+        yield from self._broken_disk()
         yield from self._sends()
         yield from self._order()
         yield from self._one_at_a_time()
@@ -98,11 +98,15 @@ class _Checks:
         for complaint in history.complaints:
             yield f"complaint: {complaint}"
         last = history.last
+        if history.refused:
+            powerless = any(session.crash and session.crash.loss != "none" for session in history.sessions)
+            if self.settings.durability is not Durability.PROCESS or not powerless:
+                yield f"refused: {history.refused}"
+            return
         if not history.ended and (last is None or last.exit_code != 3):  # on whose word it stops at each failure
             yield f"ending: after {len(history.sessions)} sessions it stands at {last and (last.exit_code, last.reason)}"
-        with look_into(history.directory) as opened:
-            for problem in prove(opened).problems:
-                yield f"verify: {problem}"
+        for problem in history.unproven:
+            yield f"verify: {problem}"
         for before, after in pairwise(history.sessions):
             if after.open_intents > before.open_intents + 2 * before.settings.in_flight:
                 yield f"doubts: {after.open_intents} open intents, with an in-flight cap of {before.settings.in_flight}"
@@ -127,6 +131,13 @@ class _Checks:
             if final.told != Counter(list(self.jobs)):
                 yield f"observer: told {sorted(final.told.items())} of {len(self.jobs)} rows"
 
+    def _broken_disk(self) -> Iterator[str]:
+        """P21: once the journal could not be written, no send begins."""
+        for session in self.history.sessions:
+            for call in self.triggers:
+                if call.session == session.number and call.began > session.broken_at + SLACK_S:
+                    yield f"disk: {call} began after the disk had failed at {session.broken_at:.4f}"
+
     # --- what was sent
 
     def _sends(self) -> Iterator[str]:
@@ -137,17 +148,29 @@ class _Checks:
                 yield f"invention: {call}"
 
     def _order(self) -> Iterator[str]:
-        """P12: the sends of a flow follow its lane, and none goes back."""
+        """P12: the sends of a flow follow its lane, and so do their effects.
+
+        The one way back: refusals that nobody believes any more are taken back, and their rows sent again.
+        """
         if self.history.reran:
             return
         for flow, calls in _by_flow(self.triggers).items():
             lane = self._lane(flow)
-            place = 0
+            place, refused = 0, set[JobKey | None]()
             for call in calls:
-                try:
-                    place = lane.index(call.job, lane.index(call.job) if lane.count(call.job) > 1 else place)
-                except ValueError:
-                    yield f"order: flow {flow}: {call} comes after a later row of its lane"
+                back = lane.index(call.job)
+                if lane.count(call.job) == 1:
+                    if back < place and call.job not in refused:
+                        yield f"order: flow {flow}: {call} comes after a later row of its lane"
+                    place = back
+                (refused.add if call.status == 404 else refused.discard)(call.job)
+            firsts = dict.fromkeys(made.job for made in self.world.made if made.actor == "ours" and made.job[0] == flow)
+            places = [lane.index(job) for job in firsts if lane.count(job) == 1]
+            if places != sorted(places) and not self._is_uncertain(flow):
+                yield f"order: the effects of flow {flow} are not in the order of its lane: {places}"
+
+    def _is_uncertain(self, flow: int) -> bool:
+        return any("order_uncertain" in row["flags"] for row in self._lane_rows(flow))
 
     def _lane(self, flow: int) -> list[JobKey | None]:
         rows = [(number, job) for number, job in self.jobs.items() if job[0] == flow]
@@ -221,7 +244,7 @@ class _Checks:
             paid = [
                 call
                 for call in calls
-                if self.by_job[call.job or (0, 0)][0] is not call
+                if any(call.job == earlier.job for earlier in calls[: calls.index(call)])
                 and not any(_is_free(replies, call.began - before) for before in (0.0, 1.0, 2.0, 3.0))
             ]
             for first, start in enumerate(paid):
@@ -234,11 +257,14 @@ class _Checks:
                         return
 
     def _is_good(self, call: Sent) -> bool:
-        return call.succeeded or (call.heard is not None and call.code in GOOD_CODES)
+        good = call.succeeded or (call.heard is not None and call.code in GOOD_CODES)
+        return good and call.blow not in IDS_GONE_WRONG
 
     def _charges(self) -> Iterator[str]:
         """P19: no row has more attempts than allowed, but for those that do not count."""
         charged: Counter[JobKey] = Counter()
+        if not self.plan.is_sane:  # no success is a good reply then
+            return
         for session in self.history.sessions:
             streak, trusted = 0, False
             events: list[tuple[float, int, Sent]] = []
@@ -251,7 +277,14 @@ class _Checks:
                 elif is_end:
                     streak = 0 if self._is_good(call) else streak + 1
                     trusted |= self._is_good(call)
-                elif call.job and trusted and streak < 2 and (call.status, call.code) not in UNCHARGED:
+                elif (
+                    call.heard is not None
+                    and call.heard < session.died_at - 0.01  # or it may not have been recorded
+                    and call.job
+                    and trusted
+                    and streak < 2
+                    and (call.status, call.code) not in UNCHARGED
+                ):
                     charged[call.job] += 1  # an outage takes more than this, so it was no trial
         allowed = (self.settings.retries + 1) * (1 + self.history.reran)
         for job, count in charged.items():
@@ -260,6 +293,8 @@ class _Checks:
 
     def _intents(self) -> Iterator[str]:
         """P20: what was sent had its intent on disk, whatever died in between."""
+        if self.history.refused:  # without a sync, a power cut takes intents away: that is why it is refused
+            return
         connection = sqlite3.connect(self.history.directory / JOURNAL)
         try:
             found = Counter(row for (row,) in connection.execute("SELECT row FROM intents"))
@@ -323,9 +358,7 @@ class _Checks:
         """A row is skipped for a reason that can be seen."""
         match row["code"]:
             case "exists":
-                if row["flowInstanceId"] not in {made.instance_id for made in self.world.made} and (
-                    _minute(job) not in self.others
-                ):
+                if _minute(job) not in self.others | {_minute(made.job) for made in self.world.made}:
                     yield f"skipped: row {row['row']} does not exist: {row['flowInstanceId']}"
             case "duplicate":
                 if self.settings.duplicates is not Duplicates.SKIP or _minute(job) not in self.twins:
@@ -384,8 +417,9 @@ class _Checks:
             for call in self.world.calls
             if call.api in {"get", "list"} and not call.succeeded and call.began > sent - EPOCH
         ]
-        strangers = self.plan.scenario.id_timezone != "GMT+0"
-        return "" if failing or strangers or self._unsent() else "all look-ups were answered"
+        # A strange ID may be ours; and an ID that comes twice looks like a list that repeats itself.
+        strange = self.plan.scenario.id_timezone != "GMT+0" or self.others or self.twins
+        return "" if failing or strange or self._unsent() else "all look-ups were answered"
 
     def _effects(self) -> Iterator[str]:
         """P4, P6: no job more than once, and none of what claims to have none."""
@@ -408,7 +442,7 @@ class _Checks:
             rows = [row for row in self._lane_rows(flow) if row["status"] != "invalid"]
             uncertain = False
             for row in sorted(rows, key=order) if order else rows:
-                if uncertain and int(row["attempts"]) and "order_uncertain" not in row["flags"]:
+                if uncertain and int(row["attempts"]) and row["status"] != "skipped" and "order_uncertain" not in row["flags"]:
                     yield f"order: row {row['row']} was sent behind an unknown one, and does not say so"
                 uncertain |= row["status"] == "unknown"
 

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
+from math import inf
 from pathlib import Path
 import shutil
-from typing import Any
+from typing import Any, TypeVar
 
 from plans import Crash, Plan, Stopping, draw
+from platter import Loss
+from store import Store, Trip
 from wires import Process, SimulatedGateway, WorldClock, WorldLoop
 from world import World
 
+from bulk_trigger.cli.proof import prove
 from bulk_trigger.errors import JournalError
 from bulk_trigger.header import JOURNAL
 from bulk_trigger.journal import Journal
-from bulk_trigger.launch import describe
+from bulk_trigger.launch import describe, look_into
 from bulk_trigger.model import ENDINGS, Outcome, State
 from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Ending, Run, Stop, discard_results
 from bulk_trigger.settings import Settings
+
+T = TypeVar("T")
 
 MOST_SESSIONS = 30
 CALM_AFTER = 12  #: sessions; then nothing new goes wrong, so that the end has to come
@@ -42,11 +48,14 @@ class Session:
         self.settings = settings
         self.number = number
         plan = history.plan
-        self.crash: Crash | None = plan.crashes[number] if number < len(plan.crashes) else None
-        self.stopping: Stopping | None = None if number >= len(plan.stops) else plan.stops[number]
+        self.crash: Crash | None = _of_session(plan.crashes, number)
+        self.stopping: Stopping | None = _of_session(plan.stops, number)
+        self.trip: Trip | None = None
+        self.broken_at = inf  #: when the disk failed
         self.process = Process(self.world, self.step)
         self.steps: Counter[str] = Counter()
         self.ending: Ending | None = None
+        self.died_at = inf
         self.grave: Path | None = None  #: where the files lie as the death left them
         self.told: Counter[int] = Counter()
         self.run: Run | None = None
@@ -64,10 +73,8 @@ class Session:
     def live(self, journal: Journal) -> None:
         """Run until the run ends, stops, or dies."""
         self._journal = journal
-        database = journal._database
-        if self.crash or self.stopping:
-            database._connection.set_trace_callback(lambda _: self.step("statement"))
         self._loop = loop = WorldLoop(self.world, self._turn)
+        self._set_traps()
         loop.set_exception_handler(self._complain)
         try:
             self._main = loop.create_task(self._execute(journal))
@@ -81,6 +88,26 @@ class Session:
         finally:
             self.process.alive = False
             loop.close()
+
+    def _set_traps(self) -> None:
+        """See every statement, and let the disk fail or lose its power at the moment that the plan says."""
+        store, crash = self.history.store, self.crash
+        connection: Any = self._journal._database._connection
+        if store is None:
+            if crash:
+                connection.set_trace_callback(lambda _: self.step("statement"))
+            return
+        connection._connection.exec_trace = lambda *_: self.step("statement") is None
+        if crash and crash.step in {"sync", "write", "rename", "delete"}:
+            store.cut(crash.step, crash.n)  # type: ignore[arg-type]  # the words are the store's
+        elif breakage := _of_session(self.history.plan.breakages, self.number):
+            self.trip = store.fail(
+                breakage.kind,  # type: ignore[arg-type]  # as above
+                breakage.n,
+                breakage.error,
+                forever=breakage.forever,
+                file="*journal.db*" if breakage.kind in {"write", "sync"} else "*",
+            )
 
     async def _execute(self, journal: Journal) -> Ending:
         plan, world = self.history.plan, self.world
@@ -117,6 +144,12 @@ class Session:
         """Something is about to happen: maybe the last thing."""
         if not self.process.alive:
             return
+        if self.history.store and self.crash and self.history.store.is_off:
+            self.die(self.crash)
+            return
+        if self.trip and self.trip.struck and self.broken_at == inf and self.trip.kind in {"write", "sync"}:
+            self.broken_at = self.world.now
+            self.world.hits[f"disk failed: {self.trip.kind}"] += 1
         self.steps[what] += 1
         count = self.steps[what]
         crash, stopping = self.crash, self.stopping
@@ -149,11 +182,11 @@ class Session:
 
     def die(self, crash: Crash) -> None:
         """The process is killed, here and now."""
-        self.world.hits[f"killed at a {crash.step}"] += 1
+        self.world.hits[f"{'power cut' if crash.loss != 'none' else 'killed'} at a {crash.step}"] += 1
         self.world.hits[f"killed while {self._phase()}"] += 1
         self.process.alive = False
-        self._died_at = self.world.now
-        self.grave = self.history.copy(self.directory)
+        self.died_at = self.world.now
+        self.grave = self.history.freeze(self.directory)
         self._loop.stop()
 
     def _phase(self) -> str:
@@ -182,7 +215,7 @@ class Session:
                 loop.run_forever()
         if not main.cancelled():
             main.exception()
-        self.world.now = self._died_at
+        self.world.now = self.died_at
 
     @contextlib.contextmanager
     def _as_running(self) -> Iterator[None]:
@@ -204,6 +237,9 @@ class History:
         self.sessions: list[Session] = []
         self.complaints: list[str] = []
         self.reran = False
+        self.unproven: tuple[str, ...] = ()  #: what `verify` says in the end
+        self.refused = ""  #: why a run cannot be resumed, by its own word
+        self.store = Store(place / "disk") if self.plan.platter else None
         self._copies = 0
 
     @property
@@ -219,17 +255,24 @@ class History:
 
     def play(self) -> None:
         """Create the run, and go on with it until every row has ended."""
-        directory = self.place / "run"
-        directory.mkdir()
-        settings = self.plan.settings
-        journal = self._create(directory)
-        while True:
-            self._live(directory, settings, journal)
-            if self._is_over() or len(self.sessions) >= MOST_SESSIONS:
-                return
-            directory = self.directory
-            settings = self._wait()
-            journal = self._open(directory, settings)
+        directory = self.place / "disk" / "run"
+        directory.mkdir(parents=True)
+        with self.store or contextlib.nullcontext():
+            settings = self.plan.settings
+            journal = self._create(directory)
+            while True:
+                self._live(directory, settings, journal)
+                if self._is_over() or len(self.sessions) >= MOST_SESSIONS:
+                    break
+                directory = self.directory
+                settings = self._wait()
+                try:
+                    journal = self._open(directory, settings)
+                except JournalError as error:
+                    self.refused = str(error)
+                    return
+            with look_into(self.directory) as opened:
+                self.unproven = prove(opened).problems
 
     def _create(self, directory: Path) -> Journal:
         source = JobTuples(self.plan.jobs)
@@ -257,6 +300,9 @@ class History:
         session.open_intents = journal.counts()[State.SENDING]
         self.sessions.append(session)
         session.live(journal)
+        if self.store:
+            died = session.grave is not None and session.crash is not None
+            self.store.power_on(session.process.dice, Loss(session.crash.loss if died and session.crash else "none"))
         for call in self.world.calls:
             if call.session == number:
                 self.world.gone(call)
@@ -283,10 +329,13 @@ class History:
         overrides = self.plan.overrides[number % len(self.plan.overrides)]
         return Settings(**{**_as_dict(self.plan.settings), **overrides})
 
-    def copy(self, directory: Path) -> Path:
-        """The files of a run directory as they are now, in a place of their own."""
+    def freeze(self, directory: Path) -> Path:
+        """Keep the files of a run directory as they are now, in a place where no dead process can reach them."""
+        if self.store:
+            self.store.power_off()
+            return directory
         self._copies += 1
-        place = self.place / f"run-{self._copies}"
+        place = self.place / "disk" / f"run-{self._copies}"
         shutil.copytree(directory, place)
         return place
 
@@ -302,6 +351,10 @@ class History:
         """How many rows ended how."""
         assert self.last is not None
         return Counter({state: self.last.summary["counts"][state.value] for state in ENDINGS})
+
+
+def _of_session(plans: Sequence[T | None], number: int) -> T | None:
+    return plans[number] if number < len(plans) else None
 
 
 def _as_dict(settings: Settings) -> dict[str, Any]:

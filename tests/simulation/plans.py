@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import errno
 from random import Random
 from typing import Any, Final
 
@@ -35,8 +36,8 @@ JobKey = tuple[int, int]  #: flow ID, trigger time in epoch milliseconds
 
 GATEWAY = "https://gateway.simulated"
 EPOCH: Final = 1_700_000_000.0  #: what the wall shows when a history begins
-FIRST_MS = 1_697_760_000_000  #: the earliest trigger time; all of them lie before the epoch, as in a replay
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+FIRST_MS = 1_689_984_000_000  #: the earliest trigger time; all of them lie before the epoch, as in a replay
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 #: Flows whose IDs are parts of one another: look-ups are fuzzy.
 FLOWS = (337, 3377, 33770, 13377, 3378, 7, 77, 777, 4001, 4002, 4003, 4004, 4005, 5000001, 9007199254740993, 42)
@@ -76,10 +77,20 @@ class Fate:
 class Crash:
     """When the process dies: at the n-th of some kind of step of its session."""
 
-    step: str  #: turn, statement, send, write, lookup, heard, end
+    step: str  #: turn, statement, send, sent, lookup, heard, end; on a platter also what is asked of the disk
     n: int
     down_s: float  #: until somebody resumes
-    power: bool = False  #: what was not synced is lost
+    loss: str = "none"  #: what becomes of what was not synced: none (a kill), or all, some or torn (a power cut)
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """A disk that fails at the n-th of some kind of request of a session."""
+
+    kind: str  #: write, sync, create or rename
+    n: int
+    error: int  #: an errno
+    forever: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,9 @@ class Plan:
     falls: tuple[tuple[float, float], ...]  #: when the gateway crashes, and for how long it is away
     strangers: tuple[tuple[float, JobKey], ...]  #: when somebody else triggers one of our keys
     hint_s: float  #: what a Retry-After says
+    platter: bool  #: on a disk that forgets what was not synced, and fails when it is told to
     crashes: tuple[Crash | None, ...]  #: by session
+    breakages: tuple[Breakage | None, ...]
     stops: tuple[Stopping | None, ...]
     pauses_s: tuple[float, ...]  #: how long the operator waits before resuming what stopped
     overrides: tuple[dict[str, Any], ...]  #: what the operator gives anew when resuming
@@ -186,6 +199,7 @@ class _Draw:
         self.seed = seed
         self.dice = Random(seed)
         self.calm = self.chance(0.12)
+        self.platter = self.chance(0.12)
 
     def chance(self, share: float) -> bool:
         return self.dice.random() < share
@@ -206,7 +220,7 @@ class _Draw:
         if self.chance(0.1):
             flows += range(6000, 6000 + rows)
         giant = flows[0] if self.chance(0.3) else None
-        step_ms = self.among(MINUTE_MS, HOUR_MS, HOUR_MS, 86_400_000)
+        step_ms = self.among(MINUTE_MS, HOUR_MS, HOUR_MS, DAY_MS)
         next_ms = dict.fromkeys(flows, FIRST_MS)
         jobs = []
         for _ in range(rows):
@@ -330,7 +344,7 @@ class _Draw:
         """How many of the calls: less of what stops a run or a flow."""
         if name in {"403", "62101", "1003", "62104"}:
             return self.between(0.005, 0.03)
-        if "id" in name.split():
+        if "id" in name.split() or "Retry-After" in name:
             return self.between(0.01, 0.05)
         return self.between(0.03, 0.3)
 
@@ -370,12 +384,24 @@ class _Draw:
         return tuple(self.crash(rows) if self.chance(0.85) else None for _ in range(count))
 
     def crash(self, rows: int) -> Crash:
-        step = self.among("turn", "turn", "turn", "statement", "send", "write", "lookup", "heard", "end")
-        most = {"turn": 60, "statement": 8}.get(step, 1) * rows + 10
+        steps = ["turn", "turn", "turn", "statement", "send", "sent", "lookup", "heard", "end"]
+        loss = "none"
+        if self.platter:
+            steps = [*steps[3:], "sync", "sync", "write", "write", "rename", "delete"]
+            loss = self.among("none", "all", "some", "torn")
+        step = self.among(*steps)
+        most = {"turn": 60, "statement": 8, "write": 6, "sync": 2}.get(step, 1) * rows + 10
         n = self.among(int(self.between(1, 12)), int(self.between(1, most)), self.dice.randrange(1, most))
         if step == "end":
             n = self.dice.randrange(1, 40)
-        return Crash(step, n, self.down_s(), self.chance(0.4))
+        return Crash(step, n, self.down_s(), loss)
+
+    def breakage(self, rows: int) -> Breakage | None:
+        if not (self.platter and self.chance(0.2)):
+            return None
+        kind = self.among("write", "write", "sync", "create", "rename")
+        n = int(self.between(1, 4 * rows + 4)) if kind in {"write", "sync"} else self.among(1, 2, 3)
+        return Breakage(kind, n, self.among(errno.EIO, errno.ENOSPC), self.chance(0.3))
 
     def down_s(self) -> float:
         return float(self.among(0.001, self.between(0.001, 1), self.between(1, 60), self.between(60, 36_000)))
@@ -403,6 +429,8 @@ class _Draw:
 
     def plan(self) -> Plan:
         duplicates = self.among(*[Duplicates.REFUSE] * 8, Duplicates.SKIP, Duplicates.SEND)
+        if self.platter:  # whose stand-in for a connection cannot import them
+            duplicates = Duplicates.REFUSE
         jobs = self.jobs()
         if duplicates is not Duplicates.REFUSE:
             jobs = self.with_duplicates(jobs)
@@ -446,8 +474,10 @@ class _Draw:
                 (scale_s * self.dice.uniform(0, 1.2), self.dice.choice(jobs))
                 for _ in range(0 if calm else self.among(*[0] * 7, 1, 3))
             ),
-            hint_s=self.among(1.0, 2.0, 30.0, 120.0, 3600.0),
+            hint_s=self.among(1.0, 1.0, 2.0, 2.0, 30.0, 120.0, 3600.0),
+            platter=self.platter,
             crashes=crashes,
+            breakages=tuple(self.breakage(len(jobs)) for _ in range(3)),
             stops=tuple(self.stopping(len(jobs)) for _ in range(sessions)),
             pauses_s=tuple(self.among(1.0, self.between(1, 600), self.between(600, 36_000)) for _ in range(sessions)),
             overrides=tuple(self.override() for _ in range(sessions)),

@@ -1,14 +1,58 @@
-"""An event loop with free waiting and a resolver of its own, which remembers whom it was asked to call."""
+"""Event loops with free waiting: for whole runs with sandbox and proxy, and with a resolver of their own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import wraps
+import selectors
 import socket
-from typing import Any
+from typing import Any, ParamSpec
 
-from clock import VirtualLoop
+from clock import TURN, VirtualLoop
+
+FAR_S = 2.0  #: a jump over so much may be an attempt's timeout
+NEAR_GRACE, FAR_GRACE = (
+    0.001,
+    0.004,
+)  #: real seconds in which loopback traffic arrives, also on a busy machine
+P = ParamSpec("P")
+
+
+class _Selector(selectors.DefaultSelector):
+    """Instead of waiting for a timer, it sets the clock to it; before a far jump it looks longer for traffic."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += TURN
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        events = super().select(0) or super().select(FAR_GRACE if timeout > FAR_S else NEAR_GRACE)
+        if not events:
+            self.now += timeout
+        return events
+
+
+class FreeLoop(VirtualLoop):
+    """A virtual loop for runs whose both ends are in this process."""
+
+    def __init__(self) -> None:
+        self._clock = _Selector()  # type: ignore[assignment]  # it has the same two members
+        asyncio.SelectorEventLoop.__init__(self, self._clock)
+
+
+def freely(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test on that loop."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=FreeLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
+
 
 Answers = Callable[[float], Sequence[str]]
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
@@ -24,7 +68,7 @@ class Dialled:
     took: float | None = None  #: until it was there, refused, or given up
 
 
-class ResolvingLoop(VirtualLoop):
+class ResolvingLoop(FreeLoop):
     """`answers` says what every name means at a moment: addresses, none for a failure."""
 
     def __init__(self, answers: Answers = lambda _: ("127.0.0.1",)) -> None:
@@ -34,8 +78,8 @@ class ResolvingLoop(VirtualLoop):
         self.dialled: list[Dialled] = []
         self.detours: dict[int, Callable[[float], int]] = {}  #: port -> the one that is called in its place
 
-    async def getaddrinfo(  # type: ignore[override]  # asyncio's has defaults of its own
-        self, host: str, port: int, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0  # noqa: A002
+    async def getaddrinfo(  # type: ignore[override]  # asyncio names what nobody here looks at
+        self, _host: str, port: int, **_hints: int
     ) -> list[AddressInfo]:
         addresses = self.answers(self.time())
         if not addresses:

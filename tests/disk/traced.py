@@ -1,4 +1,4 @@
-"""The real program under `strace`: what it asked of the kernel, in order, and calls that go wrong.
+"""The real program, also under `strace`: what it asked of the kernel, in order, and calls that go wrong.
 
     code, words = await trace(rig, jobs, log, faults=["fdatasync:error=EIO:when=12"])
     calls = read_log(log)
@@ -70,7 +70,6 @@ async def trace(
     *options: str,
     faults: Sequence[str] = (),
     only: Path | None = None,
-    in_flight: int = 6,
 ) -> tuple[int, str]:
     """`run` the list under strace; returns the exit code and what was said. `only`: calls about that file."""
     names = ",".join(dict.fromkeys(fault.partition(":")[0] for fault in faults)) or _CALLS
@@ -91,12 +90,19 @@ async def trace(
         tracer.remove("--seccomp-bpf")  # it is quick, but signals get lost with it
     tracer += [word for fault in faults for word in ("-e", f"inject={fault}")]
     tracer += ["-P", str(only)] if only else []
+    return await outcome(await start(rig, jobs, *options, before=tracer))
+
+
+async def start(
+    rig: Rig, jobs: Path, *options: str, before: Sequence[str] = ()
+) -> asyncio.subprocess.Process:
+    """Start `run` with a list, behind the command `before`."""
     card, target = rig.sandbox.credentials, rig.target
     program = [sys.executable, "-m", "bulk_trigger", "run", str(jobs), "--run-dir", str(rig.directory)]
     program += ["--gateway", target["gateway"], "--org-id", target["org_id"], "--user-id", target["user_id"]]
-    program += ["--rate", "none", "--in-flight", str(in_flight), "--reconcile-wait", "400ms", "--no-progress"]
-    process = await asyncio.create_subprocess_exec(
-        *tracer,
+    program += ["--rate", "none", "--in-flight", "6", "--reconcile-wait", "400ms", "--no-progress"]
+    return await asyncio.create_subprocess_exec(
+        *before,
         *program,
         *options,
         env={
@@ -109,6 +115,10 @@ async def trace(
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def outcome(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """Wait for the end; gives the exit code and what was said."""
     _, told = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
     assert process.returncode is not None
     return process.returncode, told.decode()
