@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from itertools import takewhile
 import os
+import re
 import secrets
 import stat
 from typing import TYPE_CHECKING, Self
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _MODE = 0o600
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}")  # a name that `_beside` made up
 
 
 class WholeFile:
@@ -118,6 +120,13 @@ def make_private_directory(directory: Path) -> None:
 def is_open_to_all(directory: Path) -> bool:
     """Whether anybody may put files into a directory, and take others away."""
     return os.name != "nt" and bool(directory.stat().st_mode & stat.S_IWOTH)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed process had not moved into its place yet; nobody else may be writing here."""
+    for path in directory.glob(".*"):
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def check_target(path: Path, *, force: bool) -> None:

@@ -119,7 +119,7 @@ def test_a_job_list_may_come_from_a_pipe_and_is_resumed_without_it(place: Place)
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(place: Place) -> None:
-    """P31: a closed pipe drains; what was sent is recorded, and `resume` does the rest once."""
+    """F75, P31: a closed pipe drains; what was sent is recorded, and `resume` does the rest once."""
     rows = [(flow, minute) for minute in range(20) for flow in range(1, 6)]
     jobs = place.jobs(rows)
     with place.start(
@@ -143,7 +143,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(place: Place) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 )
 def test_the_first_signal_drains_and_resume_does_the_rest(number: int, code: int, place: Place) -> None:
-    """P31, P7: nothing is lost and nothing is done twice."""
+    """F75, P31, P7: nothing is lost and nothing is done twice."""
     rows = [(flow, minute) for minute in range(20) for flow in range(1, 6)]
     ledger = place.directory / "r" / "ledger.jsonl"
     with place.start("run", place.jobs(rows), "--sandbox", "--rate", "50/s", "--run-dir", "r") as process:
@@ -166,7 +166,7 @@ def test_the_first_signal_drains_and_resume_does_the_rest(number: int, code: int
 
 
 def test_the_second_signal_leaves_at_once_and_resume_settles_what_had_no_answer(place: Place) -> None:
-    """P31, P7: the row without an answer is looked up, not sent again."""
+    """F75, P31, P7: the row without an answer is looked up, not sent again."""
     rows = [(1, 0), (2, 0)]
     place.write("scenario.toml", SILENT_ROW)
     with place.start(

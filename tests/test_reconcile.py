@@ -473,6 +473,17 @@ async def test_get_finds_an_instance_by_its_predicted_id() -> None:
     assert remote.queries == []
 
 
+async def test_an_instance_of_the_right_time_under_the_predicted_id_shows_what_ids_look_like() -> None:
+    """P8: or that of the minute before could be ours for ever, and the row would end as unknown."""
+    asked = Asked(Remote([entry("3377-20191122012200", startTime=shown(SENT_S)), entry(ID)]))
+    assert (await asked.lookups.read(JOB, SENT_S)).found
+
+    other = Asked(Remote([entry("3377-20191122012200", startTime=shown(SENT_S))]))
+    assert (await other.lookups.read(JOB, SENT_S)).unsure
+    other.lookups.calibration = asked.calibration
+    assert (await other.lookups.read(JOB, SENT_S)).absent
+
+
 async def test_before_ids_are_understood_the_list_confirms_what_get_found() -> None:
     """P3, F69: IDs in another zone make the ID predicted for one row that of another, hours away."""
 

@@ -218,7 +218,9 @@ class Database:
         try:
             if self.lost:
                 self._connection.close()
-            self._finish()
+            if self._finish.alive:
+                take_leave(self._connection, self.path)
+                self._finish.detach()  # not before: what failed for want of memory is tried again at the end
         except (sqlite3.Error, OSError) as error:
             raise journal_error(self.path, error) from error
 

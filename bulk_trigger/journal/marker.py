@@ -48,8 +48,8 @@ def leave_mark(path: Path, durability: Durability) -> None:
 
 def take_leave(connection: sqlite3.Connection, path: Path) -> None:
     """Take the marker away, and close. Works on a full disk too. Raises `OSError`."""
-    if _content(_marker(path)):
-        with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):
+        if _marker(path).stat().st_size:  # to open it would take a descriptor, and there may be none left
             sync_file(_wal(path))
     _marker(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # without this sync, a power cut could only bring the marker back

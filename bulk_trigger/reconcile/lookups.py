@@ -66,6 +66,8 @@ class Lookups:
             return Reading(found=found)
         if listed.not_permitted and verdict is not Lookup.NOT_PERMITTED:
             return Reading(unsure=f"the list is not permitted ({listed.not_permitted})")
+        if listed.found:  # of that time, and under the ID that it must have: so that is what IDs look like
+            self.calibration.learn_id(job, listed.found.instance_id)
         return listed
 
     async def calibrate(self, job: Job, instance_id: str, sent_s: float, settled_at: float) -> None:

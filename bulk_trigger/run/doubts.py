@@ -93,9 +93,13 @@ class Doubts:
 
     # --- out
 
-    def reading(self, case: Case, reading: Reading) -> None:
-        """A worker's look-up of a case has its answer."""
-        now = self._clock.monotonic()
+    def reading(self, case: Case, reading: Reading, began: float) -> None:
+        """A worker's look-up of a case has its answer.
+
+        What was absent was so when the look-up began: its later pages, which may have taken minutes, do not
+        prove it for their own time.
+        """
+        now = began if reading.absent else self._clock.monotonic()
         if not isinstance(case.doubt, Doubt):
             self._baseline(case, reading, now)
         elif reading.not_permitted:

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from ..files import remove_leftovers
 from ..journal import Journal
 from ..model import ENDINGS, State
 from ..results import write_results
 from ..summary import summarise, write_summary
-
 
 RESULTS, FAILED, UNKNOWN = "results.csv", "failed.csv", "unknown.csv"
 
@@ -39,6 +39,7 @@ def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = (
 
     Everything comes from the journal, so writing it again gives the same bytes. Raises `OSError`.
     """
+    remove_leftovers(directory)
     totals = journal.totals()
     summary = summarise(journal.header, totals)
     if sum(totals.counts[state] for state in ENDINGS) == journal.header.rows:

@@ -219,12 +219,13 @@ class Run:
         while True:
             case = await self.dispatcher.hand()
             if case.doubt is not None or case.attempts == 0:
+                began = self.clock.monotonic()
                 try:
                     sent_ms = case.first_sent_ms
                     reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
                 finally:
                     self.tally.lookups_under_way -= 1
-                self._doubts.reading(case, reading)
+                self._doubts.reading(case, reading, began)
             else:
                 await self._send(case)
             self._look_whether_over()
@@ -268,7 +269,7 @@ class Run:
             if (still_s := now - before - TICK_S) >= STILL_S:
                 self._notice(
                     f"this process stood still for {still_s:.0f} s (stopped, without a processor, or its "
-                    "event loop was blocked); replies that came meanwhile may count as lost, and are looked up"
+                    "event loop was blocked); replies of that time may count as lost, and are looked up"
                 )
             with suppress(OSError):  # the view is no reason to stop; the journal notices a broken disk itself
                 facts = self.tally.snapshot(self.clock.monotonic())

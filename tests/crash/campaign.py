@@ -10,7 +10,7 @@ from pathlib import Path
 import random
 from typing import Literal, NamedTuple
 
-from failpoints import CALLBACKS, POINTS
+from points import CALLBACKS, POINTS
 from victims import IN_FLIGHT, Plot, Victim, at_once, victim
 
 AT_ONCE = 14  #: runs; most of their time is waiting

@@ -9,8 +9,8 @@ import signal
 import sqlite3
 
 from campaign import Campaign, aims_at, count_hits
-from failpoints import CALLBACKS, POINTS
 from plots import BRIEF
+from points import CALLBACKS, POINTS
 import pytest
 from victims import Plot, Victim, prove_each_once, victim
 
@@ -79,3 +79,12 @@ async def test_an_unforeseen_error_on_the_way_to_the_gateway_puts_the_row_in_dou
         with closing(sqlite3.connect(run.directory / "journal.db")) as journal:
             query = "SELECT count(*) FROM steps WHERE message = 'unforeseen RuntimeError: injected'"
             assert journal.execute(query).fetchone()[0] >= 1
+
+
+async def test_an_error_while_the_journal_is_closed_does_not_make_it_look_damaged(tmp_path: Path) -> None:
+    """F77, F82, P7: the marker beside it goes in any case, or `resume` would miss commits that are there."""
+    async with victim(BRIEF, tmp_path / "run") as run:
+        assert (await run.session("--raise", "classify.done:10", "--raise", "shutdown.leave:1")).met_a_bug
+
+        await run.session()
+        prove_each_once(run)

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from campaign import Campaign, aims_at, count_hits
-from failpoints import CALLBACKS, POINTS
 from plots import BLIND, CAREFUL, EXISTING, SEEING
+from points import CALLBACKS, POINTS
 import pytest
 from victims import Plot, Victim, prove, prove_doubts_named, prove_each_once, victim
 

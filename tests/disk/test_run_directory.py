@@ -11,6 +11,7 @@ from pathlib import Path
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from typing import Any
@@ -289,3 +290,22 @@ def test_a_journal_that_is_cut_off_anywhere_is_not_used(tmp_path: Path) -> None:
     for length in range(0, len(whole), PAGE // 2):
         path.write_bytes(whole[:length])
         assert is_refused(path), length
+
+
+@pytest.mark.parametrize("table", ["header", "fence", "jobs", "flows", "intents"])
+def test_a_journal_with_an_empty_page_in_place_of_a_full_one_is_not_used(tmp_path: Path, table: str) -> None:
+    """F91, P6: without its intents a run would send them again; a missing step only leaves a doubt."""
+    journal = create(tmp_path, job_rows(1, 2, 3))
+    journal.write([intent(1), intent(2)], [])
+    journal.write([], [success(1)])
+    journal.close()
+    path = tmp_path / JOURNAL
+    connection = sqlite3.connect(path)
+    roots = dict(connection.execute("SELECT name, rootpage - 1 FROM sqlite_schema WHERE type = 'table'"))
+    connection.close()
+    data = bytearray(path.read_bytes())
+    empty = data[roots["reruns"] * PAGE :][:PAGE]
+    data[roots[table] * PAGE : (roots[table] + 1) * PAGE] = empty
+    path.write_bytes(data)
+
+    assert is_refused(path)

@@ -109,10 +109,10 @@ def _environment(lines: bytes) -> Iterator[None]:
     ours = {"BULK_TRIGGER_APP_KEY", "BULK_TRIGGER_APP_SECRET"}
     try:
         for line in lines.split(b"\n"):
-            name, equals, value = line.partition(b"=")
-            if name.startswith(b"BULK_TRIGGER_") and equals and b"\0" not in line:
-                os.environ[os.fsdecode(name)] = os.fsdecode(value)
-                ours.add(os.fsdecode(name))
+            variable, equals, value = os.fsdecode(line).partition("=")
+            if variable.startswith("BULK_TRIGGER_") and equals and "\0" not in value:
+                os.environ[variable] = value
+                ours.add(variable)
         yield
     finally:
         for name in ours:

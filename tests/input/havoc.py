@@ -123,7 +123,7 @@ def _lines(data: bytearray, dice: random.Random, _: Havoc) -> None:
     lines = bytes(data).splitlines(keepends=True)
     if len(lines) > 1:
         line = lines.pop(dice.randrange(len(lines)))
-        for _ in range(dice.choice((0, 1, 1, 2))):
+        for _time in range(dice.choice((0, 1, 1, 2))):
             lines.insert(dice.randrange(len(lines) + 1), line)
         data[:] = b"".join(lines)
 

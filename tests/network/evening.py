@@ -56,8 +56,7 @@ class Fate(Enum):
     SENT_AGAIN = ("succeeded", "reply", 2, 1, True)  #: in doubt, and it had not
     RETRIED = ("succeeded", "reply", 2, 1, False)  #: it provably had not
     REFUSED = ("failed", "", 1, 0, False)
-    IN_DOUBT = ("unknown", "", 1, 1, True)  #: in doubt for good
-    LIED_TO = ("unknown", "", 1, 0, True)  #: the same, and it had not taken effect
+    LIED_TO = ("unknown", "", 1, 0, True)  #: it was said to have taken effect, and had not
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def spend(way: Way, folder: Path, cases: Sequence[Case], *, rows_each: int = 2, 
             evening = Evening(cases, rig, rows_each)
             calm = {"in_flight": 2, "on_unknown": OnUnknown.CONTINUE}
             ending = await rig.send(evening.jobs, **{**way.settings, **calm, **changes})
-            while ending.exit_code == 4:
+            while ending.exit_code == 4 and len(evening.stops) < len(cases):
                 evening.stops.append(ending.reason)
                 ending = await rig.go_on()
             evening.look(ending.exit_code)

@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of waiting for a timer, it sets the clock to it; before a far jump it looks longer for traffic."""
+    """Instead of waiting for a timer, it sets the clock to it; before a far jump it looks for longer."""
 
     now = 0.0
 

@@ -27,7 +27,6 @@ from typing import Self
 from oracle import JobKey
 from scripted import abort
 
-LONGEST_HEAD = 1 << 16
 APIS = {
     "/apim-token-service/": "token",
     "action=trigger": "trigger",
@@ -202,11 +201,6 @@ class FaultProxy:
         """Listen no more: new connections are refused, those that are there go on."""
         if self._door is not None:
             self._door.close()
-
-    def reset_all(self) -> None:
-        """Reset every connection, whatever is under way on it."""
-        for link in list(self.links.values()):
-            link.reset()
 
     def hang_up_all(self) -> None:
         """End every connection in order."""

@@ -28,6 +28,7 @@ from toxics import (
     slow_close,
     toxic,
 )
+import uvloop
 
 from bulk_trigger import Rate
 
@@ -144,12 +145,12 @@ def test_a_gateway_that_closes_idle_connections_early_costs_hardly_a_doubt(tmp_p
     assert rig.proxy.connections > 10
     sends = sum(each.api == "trigger" for each in rig.proxy.seen)
     doubts = sum(row["via"] == "reconciled" for row in rig.results()) + sends - 60
-    assert doubts <= 12, "more than the ends that crossed a request on the way"
+    assert doubts <= (5 if way.loop is uvloop.new_event_loop else 0)  # an end may cross a request on its way
 
 
 @three_ways
 @pytest.mark.parametrize("told", [(0,), (1,), (0, 1)], ids=["the first", "the second", "both"])
-@pytest.mark.parametrize("again", ["second-instance", "62109", "return-existing"])
+@pytest.mark.parametrize("again", ["second-instance", "62109"])
 def test_a_request_that_a_proxy_repeats_is_not_ours(
     tmp_path: Path, way: Way, told: tuple[int, ...], again: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from behind import DEFAULTS, behind
@@ -31,14 +32,21 @@ from strange_replies import (
 )
 from toxics import closed_before, delayed, instead, passed, reset_after, reset_before
 
+
+def either(toxics: Mapping[str, Callable[[bool], Toxic]]) -> Iterator[Case]:
+    """Dear ones: every other of them applied."""
+    for place, (name, make) in enumerate(toxics.items()):
+        yield both(name, make)[place % 2]
+
+
 CASES = [
     *both("F36 a page to log in", said(PAGE, HTML)),
     *(case for name, body in DOUBTFUL.items() for case in both(name, said(body))),
     *(case for name in ENCODED for case in both(name, encoded(name))),
-    *(case for name in BOMBS for case in both(name, bomb(name))),
-    *(case for name in BROKEN for case in both(name, broken(name))),
-    *(case for name in ENDLESS for case in both(name, without_end(name))),
-    *(case for name in BABBLE for case in both(name, babbling(name))),
+    *either({name: bomb(name) for name in BOMBS}),
+    *either({name: broken(name) for name in BROKEN}),
+    *either({name: without_end(name) for name in ENDLESS}),
+    *either({name: babbling(name) for name in BABBLE}),
     *(
         Case(f"{name}, as a look-up", reset_after, Fate.FOUND, looked_up=toxic)
         for name, toxic in for_any_call(applied=True).items()

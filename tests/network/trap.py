@@ -1,4 +1,4 @@
-"""A listener that nobody may ever call, with a program that could."""
+"""A listener that nobody may ever call, though a careless program would."""
 
 from __future__ import annotations
 

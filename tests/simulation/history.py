@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import contextlib
 from math import inf
 from pathlib import Path
 import shutil
+import sys
 from typing import Any, TypeVar
 
-from plans import Crash, Plan, Stopping, draw
-from platter import Loss
-from store import Store, Trip
+from plans import Crash, Plan, Stopping
 from wires import Process, SimulatedGateway, WorldClock, WorldLoop
 from world import World
 
@@ -29,10 +28,16 @@ from bulk_trigger.launch import describe, look_into
 from bulk_trigger.model import ENDINGS, Outcome, State
 from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Ending, Run, Stop, discard_results
+from bulk_trigger.run import run as run_module
 from bulk_trigger.settings import Settings
+
+sys.path.append(str(Path(__file__).parents[1] / "disk"))  # whose disk can forget what was not synced
+from platter import Loss  # noqa: E402
+from store import Store, Trip  # noqa: E402
 
 T = TypeVar("T")
 
+TICK_S = 60.0  #: progress.json is written so often: once a second, in outages of hours, proves nothing
 MOST_SESSIONS = 30
 CALM_AFTER = 12  #: sessions; then nothing new goes wrong, so that the end has to come
 FINISHED = frozenset({0, 1, 5})
@@ -79,8 +84,7 @@ class Session:
         try:
             self._main = loop.create_task(self._execute(journal))
             self._main.add_done_callback(lambda _: loop.stop())
-            with self._as_running():
-                loop.run_forever()
+            loop.run_forever()
             if self.process.alive:
                 self._end()
             else:
@@ -211,16 +215,10 @@ class Session:
         assert main is not None
         if not main.done():
             main.cancel()
-            with self._as_running():
-                loop.run_forever()
+            loop.run_forever()
         if not main.cancelled():
             main.exception()
         self.world.now = self.died_at
-
-    @contextlib.contextmanager
-    def _as_running(self) -> Iterator[None]:
-        """Without the garbage collector's stop at every bend: a session is short."""
-        yield
 
     def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if self.process.alive:
@@ -228,10 +226,10 @@ class Session:
 
 
 class History:
-    """One seed, played to its end."""
+    """One plan, played to its end."""
 
-    def __init__(self, seed: int, place: Path) -> None:
-        self.plan: Plan = draw(seed)
+    def __init__(self, plan: Plan, place: Path) -> None:
+        self.plan = plan
         self.world = World(self.plan)
         self.place = place
         self.sessions: list[Session] = []
@@ -255,6 +253,13 @@ class History:
 
     def play(self) -> None:
         """Create the run, and go on with it until every row has ended."""
+        tick_s, run_module.TICK_S = run_module.TICK_S, TICK_S
+        try:
+            self._play()
+        finally:
+            run_module.TICK_S = tick_s
+
+    def _play(self) -> None:
         directory = self.place / "disk" / "run"
         directory.mkdir(parents=True)
         with self.store or contextlib.nullcontext():

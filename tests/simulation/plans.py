@@ -1,46 +1,36 @@
-"""What a seed means: the job list, the settings, the gateway, and everything that is going to go wrong.
+"""What is going to happen in a history: the job list, the settings, the gateway, and everything that goes wrong.
 
-Rule 1: all chance of a history comes from here, and all of it from the seed: the same seed is the same history.
-Rule 2: what is drawn keeps to the fault model that the promises state. A late effect and the lag of the look-ups
-        together stay within the quarantine, a reply that is certain by the tables is true, a lag varies by less
-        than the factor that the design allows. Where a plan leaves the model (`is_sane`), the checks know.
+Rule 1: all chance of a history comes from its plan, and all of it from one seed: the same seed, the same history.
+Rule 2: a plan keeps to the fault model that the promises state. A late effect and the lag of the look-ups together
+        stay within the quarantine, a reply that is certain by the tables is true, lags differ by less than the
+        factor that the design allows. Where a plan leaves the model (`is_sane`), the checks know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
-from blows import BLOWS, Blow
+from blows import BLOWS
 
 from bulk_trigger.model import State
-from bulk_trigger.quantities import Rate
 from bulk_trigger.sandbox import Scenario
-from bulk_trigger.sandbox import scenario as parts
 from bulk_trigger.sandbox.tokens import ORG_ID, USER_ID
-from bulk_trigger.settings import (
-    Duplicates,
-    Durability,
-    Limit,
-    On62109,
-    OnFailure,
-    OnUnknown,
-    Order,
-    Settings,
-)
+from bulk_trigger.settings import Settings
 
 JobKey = tuple[int, int]  #: flow ID, trigger time in epoch milliseconds
 
 GATEWAY = "https://gateway.simulated"
+TARGET = MappingProxyType({"gateway": GATEWAY, "org_id": ORG_ID, "user_id": USER_ID})
 EPOCH: Final = 1_700_000_000.0  #: what the wall shows when a history begins
 FIRST_MS = 1_689_984_000_000  #: the earliest trigger time; all of them lie before the epoch, as in a replay
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
-#: Flows whose IDs are parts of one another: look-ups are fuzzy.
-FLOWS = (337, 3377, 33770, 13377, 3378, 7, 77, 777, 4001, 4002, 4003, 4004, 4005, 5000001, 9007199254740993, 42)
+#: How a connection fails.
+DIALS = ("refused", "unreachable", "unresolved", "black hole", "hung up in the handshake", "no certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +39,9 @@ class Spell:
 
     start_s: float
     end_s: float
-    what: str  #: a key of `BLOWS[group]`, or of `DIALS`
+    what: str  #: a key of `BLOWS[group]`, or one of `DIALS`
     group: str  #: trigger, lookup, token, all or dial
     share: float = 1.0  #: of the calls
-
-
-CURSES = ("62109 before", "62109 after", "69999 before", "silence before", "504 after", "404", "62104", "1001")
-DIALS = ("refused", "unreachable", "unresolved", "black hole", "hung up in the handshake", "no certificate")
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one call."""
-
-    up_s: float  #: until it arrives
-    work_s: float  #: until the reply leaves
-    down_s: float  #: until the reply arrives
-    late_s: float  #: if it is held up on its way
-    blow: str
-    twin_s: float | None  #: the network delivers it twice, so much later
-    cut: float  #: where a reply is cut, as a share of its length
-    split: float  #: where a reply is split in two; 0 for not at all
-    closes: bool  #: the gateway closes the connection after the reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,46 +66,64 @@ class Breakage:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """What the operator does in the middle of a session: a signal, two of them, or pulling the plug softly."""
+    """What the operator does at the n-th of some kind of step: one signal, two of them, or a cancellation."""
 
     step: str
     n: int
     how: str  #: drain, leave or cancel
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one call."""
+
+    up_s: float  #: until it arrives
+    work_s: float  #: until the reply leaves
+    down_s: float  #: until the reply arrives
+    late_s: float  #: until it arrives, if it is held up on its way
+    blow: str  #: a key of `BLOWS`; empty for none
+    twin_s: float | None  #: the network delivers it twice, so much later
+    cut: float  #: where a reply is cut, as a share of its length
+    split: float  #: where a reply is split in two; 0 for not at all
+    closes: bool  #: the gateway closes the connection after the reply
+
+
 @dataclass(frozen=True)
 class Plan:
-    """One history, before it happens."""
+    """One history, before it happens. By default nothing goes wrong in it."""
 
     seed: int
     jobs: Sequence[JobKey]
     settings: Settings
-    scenario: Scenario
-    scale_s: float  #: about how long the run takes if all goes well
-    latency_s: float
-    tail: float  #: the share of calls with a latency from a heavy tail
-    tail_max_s: float
-    late_max_s: float
-    stale_s: float  #: how much further behind a look-up may be than the instances' lag
-    odds: dict[str, tuple[tuple[str, float], ...]]  #: by group: blows and the share of the calls that meet them
-    twins: float  #: the share of triggers that the network delivers twice
-    spells: tuple[Spell, ...]
-    limits: tuple[tuple[float, tuple[str, ...]], ...]  #: when the gateway's limit changes, and to what
-    lookups: tuple[tuple[float, str], ...]  #: when look-ups are allowed, forbidden, down ...
-    falls: tuple[tuple[float, float], ...]  #: when the gateway crashes, and for how long it is away
-    strangers: tuple[tuple[float, JobKey], ...]  #: when somebody else triggers one of our keys
-    hint_s: float  #: what a Retry-After says
-    platter: bool  #: on a disk that forgets what was not synced, and fails when it is told to
-    crashes: tuple[Crash | None, ...]  #: by session
-    breakages: tuple[Breakage | None, ...]
-    stops: tuple[Stopping | None, ...]
-    pauses_s: tuple[float, ...]  #: how long the operator waits before resuming what stopped
-    overrides: tuple[dict[str, Any], ...]  #: what the operator gives anew when resuming
-    rerun: frozenset[State]  #: what the operator runs again when all has ended
-    observed: bool
-    deaf: int  #: the observer raises when it hears of this many rows; 0 for never
-    secure: bool
-    cursed: tuple[int, str]  #: a flow whose triggers all meet the same blow, and which; 0 for none
+    scenario: Scenario = field(default_factory=Scenario)
+
+    scale_s: float = 1.0  #: about how long the run takes if all goes well
+    latency_s: float = 0.01
+    tail: float = 0.0  #: the share of calls with a latency from a heavy tail
+    tail_max_s: float = 0.0
+    late_max_s: float = 0.0
+    stale_s: float = 0.0  #: how much further behind a look-up may be than the instances' lag
+    hint_s: float = 1.0  #: what a Retry-After says
+    secure: bool = False  #: connections are encrypted, so nobody knows how much of a request has left
+
+    odds: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)  #: by group: blows, their shares
+    cursed: tuple[int, str] = (0, "")  #: a flow whose triggers all meet the same blow, and which
+    twins: float = 0.0  #: the share of triggers that the network delivers twice
+    spells: Sequence[Spell] = ()
+    limits: Sequence[tuple[float, tuple[str, ...]]] = ()  #: when the gateway's limit changes, and to what
+    lookups: Sequence[tuple[float, str]] = ((0.0, "allowed"),)  #: when look-ups are allowed, forbidden, down ...
+    falls: Sequence[tuple[float, float]] = ()  #: when the gateway crashes, and for how long it is away
+    strangers: Sequence[tuple[float, JobKey]] = ()  #: when somebody else triggers one of our keys
+
+    platter: bool = False  #: on a disk that forgets what was not synced, and fails when it is told to
+    crashes: Sequence[Crash | None] = ()  #: by session
+    breakages: Sequence[Breakage | None] = ()  #: as above
+    stops: Sequence[Stopping | None] = ()  #: as above
+    pauses_s: Sequence[float] = (1.0,)  #: how long the operator waits before resuming what stopped, in turn
+    overrides: Sequence[Mapping[str, Any]] = ({},)  #: what the operator gives anew when resuming, in turn
+    rerun: frozenset[State] = frozenset()  #: what the operator runs again when all has ended
+    observed: bool = False
+    deaf: int = 0  #: the observer raises when it hears of this many rows; 0 for never
 
     @property
     def is_sane(self) -> bool:
@@ -161,20 +150,6 @@ class Plan:
             closes=dice.random() < 0.02,
         )
 
-    def _blow(self, group: str, now: float, dice: Random) -> str:
-        for spell in self.spells:
-            if spell.start_s <= now < spell.end_s and dice.random() < spell.share:
-                if spell.group in {group, "all"} and spell.what in BLOWS[group]:
-                    return spell.what
-                if spell.group == "dial" or (spell.group == "all" and spell.what not in BLOWS[group]):
-                    return "reset before" if group == "trigger" else "reset"
-        chance = dice.random()
-        for name, share in self.odds.get(group, ()):
-            if chance < share:
-                return name
-            chance -= share
-        return ""
-
     def dial(self, now: float, dice: Random) -> str:
         """How a connection fails that is asked for at `now`; empty if it does not."""
         for spell in self.spells:
@@ -182,308 +157,16 @@ class Plan:
                 return spell.what
         return ""
 
-    def blow_of(self, group: str, name: str) -> Blow | None:
-        """The blow of that name."""
-        return BLOWS[group].get(name)
-
-
-def draw(seed: int) -> Plan:
-    """Everything that follows from a seed."""
-    return _Draw(seed).plan()
-
-
-class _Draw:
-    """Draws the parts of a plan in a fixed order."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.dice = Random(seed)
-        self.calm = self.chance(0.12)
-        self.platter = self.chance(0.12)
-
-    def chance(self, share: float) -> bool:
-        return self.dice.random() < share
-
-    def among(self, *values: Any) -> Any:
-        return self.dice.choice(values)
-
-    def between(self, low: float, high: float) -> float:
-        """Evenly on a logarithmic scale: short and long times alike."""
-        return float(low * (high / low) ** self.dice.random())
-
-    # --- the input
-
-    def jobs(self) -> list[JobKey]:
-        dice = self.dice
-        rows = int(self.between(1, 64))
-        flows = dice.sample(FLOWS, min(len(FLOWS), max(1, int(self.between(1, max(rows, 2))))))
-        if self.chance(0.1):
-            flows += range(6000, 6000 + rows)
-        giant = flows[0] if self.chance(0.3) else None
-        step_ms = self.among(MINUTE_MS, HOUR_MS, HOUR_MS, DAY_MS)
-        next_ms = dict.fromkeys(flows, FIRST_MS)
-        jobs = []
-        for _ in range(rows):
-            flow = giant if giant is not None and self.chance(0.5) else dice.choice(flows)
-            jobs.append((flow, next_ms[flow] + dice.randrange(60_000 // 4)))
-            next_ms[flow] += step_ms
-        if self.chance(0.1):
-            dice.shuffle(jobs)
-        return jobs
-
-    def with_duplicates(self, jobs: list[JobKey]) -> list[JobKey]:
-        """Some rows again: the same key, or another second of the same minute."""
-        more = [
-            (flow, time + self.among(0, 1, 30_000)) for flow, time in self.dice.choices(jobs, k=len(jobs) // 4 + 1)
-        ]
-        return self.dice.sample([*jobs, *more], len(jobs) + len(more))
-
-    def with_bad_rows(self, jobs: list[JobKey]) -> list[JobKey]:
-        bad = [(self.among(0, -5), FIRST_MS), (3377, 5)]
-        for row in bad[: self.among(1, 2)]:
-            jobs.insert(self.dice.randrange(len(jobs) + 1), row)
-        return jobs
-
-    # --- the settings
-
-    def rates(self) -> tuple[Rate, ...]:
-        if self.chance(0.35):
-            return ()
-        shortest = Rate(self.among(1, 2, 3, 5, 10, 20, 50), self.among(1.0, 1.0, 1.0, 0.5))
-        rates = [shortest]
-        if self.chance(0.3):
-            rates.append(Rate(max(1, int(shortest.per_second * self.among(3, 6, 9))), 10.0))
-        if self.chance(0.15):
-            rates.append(Rate(max(2, int(shortest.per_second * 30)), 60.0))
-        return tuple(rates)
-
-    def settings(self, **changes: Any) -> Settings:
-        facts: dict[str, Any] = {
-            "gateway": GATEWAY,
-            "org_id": ORG_ID,
-            "user_id": USER_ID,
-            "api": self.among("v2.0", "v2.1"),
-            "rates": self.rates(),
-            "in_flight": self.among(1, 2, 3, 4, 8, 8, 16, 32),
-            "order": self.among(Order.INPUT, Order.INPUT, Order.TIME),
-            "retries": self.among(0, 1, 3, 5, 5, 5),
-            "on_62109": self.among(*[On62109.RECONCILE] * 8, On62109.RETRY, On62109.FAIL),
-            "on_unknown": self.among(*[OnUnknown.STOP_FLOW] * 3, OnUnknown.CONTINUE),
-            "on_failure": self.among(*[OnFailure.CONTINUE] * 6, OnFailure.STOP_FLOW, OnFailure.ABORT),
-            "max_failures": self.among(*[None] * 8, Limit(1), Limit(10, percent=True)),
-            "timeout_s": self.between(1, 30),
-            "connect_timeout_s": self.between(1, 10),
-            "drain_s": self.among(0.0, 1.0, 8.0),
-            "reconcile_wait_s": self.among(4.0, 10.0, 30.0, 75.0, 75.0),
-            "patience_s": self.between(20, 900),
-            "durability": self.among(Durability.POWER, Durability.POWER, Durability.PROCESS),
-            "baseline": self.chance(0.1),
-        }
-        return Settings(**{**facts, **changes})
-
-    # --- the gateway
-
-    def scenario(self, jobs: Sequence[JobKey], settings: Settings, lag_s: float) -> Scenario:
-        flows = sorted({flow for flow, _ in jobs if flow > 0})
-        odd = self.dice.sample(flows, min(len(flows), 1)) if self.chance(0.15) else []
-        refusal = self.among("missing", "foreign", "locked", "no_task", "no_task")
-        limit = (f"{self.among(2, 10, 40)}/s",) if self.chance(0.15) else ()
-        digits = 14 if self.chance(0.985) else self.among(12, 10)
-        return Scenario(
-            token_lifetime_s=self.among(7200.0, 7200.0, 7200.0, self.between(5, 600)),
-            expired_token=self.among("1203", "401"),
-            clock_offset_s=self.dice.uniform(-60, 60) if self.chance(0.1) else 0.0,
-            rate_limit=limit,
-            rate_kind=self.among("sliding", "fixed", "bucket"),
-            limit_tokens=self.chance(0.3),
-            retry_after_s=self.among(None, 1, 5),
-            timezone=self.among("GMT+8", "GMT+0", "GMT-5"),
-            start_timezone=self.among("GMT+0", "GMT+0", "GMT+8"),
-            id_timezone=self.among(*["GMT+0"] * 9, "GMT+8"),
-            id_digits=digits,
-            same_minute=self.among(*["second-instance"] * 7, "return-existing", "62109", "62102"),
-            visible_after_s=lag_s,
-            missing_instance=self.among("null-data", "62102", "99404", "404"),
-            get_as_list=self.chance(0.3),
-            instance_type=self.among(0, 1, 2),
-            page_base=self.among(None, 0, 1),
-            page_zero=self.among("error", "same"),
-            page_fault=self.among(*["none"] * 5, "repeat", "shuffle"),
-            max_page_size=self.among(100, 100, 100, 1, 2),
-            count=self.among("total", "page"),
-            flows=parts.Flows(**{refusal: tuple(odd)}),
-            instances=self.instances(jobs),
-            durations=parts.Durations(median_s=self.between(0.1, 30)),
-        )
-
-    def instances(self, jobs: Sequence[JobKey]) -> tuple[parts.Instance, ...]:
-        """Some that were there before."""
-        if not self.chance(0.12):
-            return ()
-        keys = self.dice.sample(list(jobs), min(len(jobs), self.among(1, 2, 5)))
-        return tuple(parts.Instance(flow=flow, trigger_time=time) for flow, time in keys if flow > 0)
-
-    # --- what goes wrong
-
-    def odds(self) -> dict[str, tuple[tuple[str, float], ...]]:
-        if self.calm:
-            return {}
-        most = {
-            "trigger": self.among(0, 1, 2, 3, 5, 9),
-            "lookup": self.among(0, 0, 1, 2, 4),
-            "token": self.among(0, 0, 0, 1, 2),
-        }
-        found = {}
-        for group, count in most.items():
-            names = self.dice.sample(sorted(BLOWS[group]), count)
-            strength = self.among(0.3, 1.0, 1.0, 3.0) / max(count, 1) ** 0.5
-            found[group] = tuple((name, strength * self.share(name)) for name in names)
-        return found
-
-    def share(self, name: str) -> float:
-        """How many of the calls: less of what stops a run or a flow."""
-        if name in {"403", "62101", "1003", "62104"}:
-            return self.between(0.005, 0.03)
-        if "id" in name.split() or "Retry-After" in name:
-            return self.between(0.01, 0.05)
-        return self.between(0.03, 0.3)
-
-    def spells(self, scale_s: float, settings: Settings) -> tuple[Spell, ...]:
-        if self.calm:
-            return ()
-        return tuple(self.spell(scale_s, settings) for _ in range(self.among(0, 0, 0, 1, 1, 2)))
-
-    def spell(self, scale_s: float, settings: Settings) -> Spell:
-        start_s = scale_s * self.dice.uniform(-0.2, 1.2)
-        lasts_s = self.among(
-            self.between(0.1, 10), self.between(10, 300), settings.patience_s * self.dice.uniform(0.5, 1.5), 7200.0
-        )
-        group = self.among("trigger", "trigger", "lookup", "lookup", "token", "all", "dial", "dial", "dial")
-        whats = DIALS[: 5 if self.chance(0.9) else 6] if group == "dial" else sorted(BLOWS["lookup" if group == "all" else group])
-        return Spell(start_s, start_s + lasts_s, self.dice.choice(whats), group, self.among(1.0, 1.0, 0.7))
-
-    def lookups(self, scale_s: float) -> tuple[tuple[float, str], ...]:
-        """When look-ups are what; mostly they are allowed all the time."""
-        words = ("forbidden", "forbidden-99403", "403", "404", "501", "down")
-        if not self.chance(0.2):
-            return ((0.0, "allowed"),)
-        if self.chance(0.5):
-            return ((0.0, self.dice.choice(words)),)
-        at = sorted(self.dice.uniform(0, 2 * scale_s) for _ in range(self.among(1, 2)))
-        return ((0.0, "allowed"), *((s, self.among("allowed", *words)) for s in at))
-
-    def limits(self, scale_s: float, scenario: Scenario) -> tuple[tuple[float, tuple[str, ...]], ...]:
-        """Tenfold down, and up again."""
-        if not scenario.rate_limit or not self.chance(0.6):
-            return ()
-        down_s = self.dice.uniform(0, scale_s)
-        return ((down_s, ("1/s",)), (down_s + self.between(5, 120), ("100/s",)))
-
-    def crashes(self, rows: int) -> tuple[Crash | None, ...]:
-        count = self.among(0, 0, 0, 0, 1, 1, 1, 2, 3, 6)
-        return tuple(self.crash(rows) if self.chance(0.85) else None for _ in range(count))
-
-    def crash(self, rows: int) -> Crash:
-        steps = ["turn", "turn", "turn", "statement", "send", "sent", "lookup", "heard", "end"]
-        loss = "none"
-        if self.platter:
-            steps = [*steps[3:], "sync", "sync", "write", "write", "rename", "delete"]
-            loss = self.among("none", "all", "some", "torn")
-        step = self.among(*steps)
-        most = {"turn": 60, "statement": 8, "write": 6, "sync": 2}.get(step, 1) * rows + 10
-        n = self.among(int(self.between(1, 12)), int(self.between(1, most)), self.dice.randrange(1, most))
-        if step == "end":
-            n = self.dice.randrange(1, 40)
-        return Crash(step, n, self.down_s(), loss)
-
-    def breakage(self, rows: int) -> Breakage | None:
-        if not (self.platter and self.chance(0.2)):
-            return None
-        kind = self.among("write", "write", "sync", "create", "rename")
-        n = int(self.between(1, 4 * rows + 4)) if kind in {"write", "sync"} else self.among(1, 2, 3)
-        return Breakage(kind, n, self.among(errno.EIO, errno.ENOSPC), self.chance(0.3))
-
-    def down_s(self) -> float:
-        return float(self.among(0.001, self.between(0.001, 1), self.between(1, 60), self.between(60, 36_000)))
-
-    def stopping(self, rows: int) -> Stopping | None:
-        if not self.chance(0.12):
-            return None
-        step = self.among("turn", "send", "heard", "lookup")
-        n = self.dice.randrange(1, {"turn": 60}.get(step, 1) * rows + 5)
-        return Stopping(step, n, self.among("drain", "drain", "leave", "cancel"))
-
-    def override(self) -> dict[str, Any]:
-        if not self.chance(0.2):
-            return {}
-        return dict(
-            self.among(
-                {"rates": self.rates()},
-                {"in_flight": self.among(1, 4, 16)},
-                {"patience_s": self.between(20, 900)},
-                {"timeout_s": self.between(1, 30)},
-            )
-        )
-
-    # --- all of it
-
-    def plan(self) -> Plan:
-        duplicates = self.among(*[Duplicates.REFUSE] * 8, Duplicates.SKIP, Duplicates.SEND)
-        if self.platter:  # whose stand-in for a connection cannot import them
-            duplicates = Duplicates.REFUSE
-        jobs = self.jobs()
-        if duplicates is not Duplicates.REFUSE:
-            jobs = self.with_duplicates(jobs)
-        skip_invalid = self.chance(0.08)
-        if skip_invalid:
-            jobs = self.with_bad_rows(jobs)
-        settings = self.settings(duplicates=duplicates, skip_invalid=skip_invalid)
-        quarantine_s = settings.reconcile_wait_s
-        lag_s = self.among(0.0, 0.0, self.between(0.01, 1.2), *[self.dice.uniform(0, 0.3) * quarantine_s] * 2)
-        stale_s = self.dice.uniform(0, min(max(lag_s, 0.5), 0.1 * quarantine_s)) if lag_s and self.chance(0.5) else 0.0
-        latency_s = self.between(0.001, 0.3)
-        longest = max(sum(flow == other for other, _ in jobs) for flow, _ in jobs)
-        rate = min((each.per_second for each in settings.rates), default=1e9)
-        scale_s = max(longest * latency_s, len(jobs) * latency_s / settings.in_flight, len(jobs) / rate, 0.05)
-        scenario = self.scenario(jobs, settings, lag_s)
-        crashes = self.crashes(len(jobs))
-        sessions = 12
-        calm = self.calm
-        states = [State.FAILED, State.SKIPPED, State.UNKNOWN]
-        return Plan(
-            seed=self.seed,
-            jobs=jobs,
-            settings=settings,
-            scenario=scenario,
-            scale_s=scale_s,
-            latency_s=latency_s,
-            tail=0.0 if calm else self.among(0.0, 0.0, 0.05, 0.3),
-            tail_max_s=self.dice.uniform(0.05, 0.4) * quarantine_s,
-            late_max_s=self.dice.uniform(0.02, 0.4) * quarantine_s,
-            stale_s=stale_s,
-            odds=self.odds(),
-            twins=0.0 if calm else self.among(*[0.0] * 5, 0.1),
-            spells=self.spells(scale_s, settings),
-            limits=self.limits(scale_s, scenario),
-            lookups=self.lookups(scale_s),
-            falls=tuple(
-                (scale_s * self.dice.uniform(0, 1.2), self.between(0.01, 30))
-                for _ in range(0 if calm else self.among(*[0] * 6, 1, 2))
-            ),
-            strangers=tuple(
-                (scale_s * self.dice.uniform(0, 1.2), self.dice.choice(jobs))
-                for _ in range(0 if calm else self.among(*[0] * 7, 1, 3))
-            ),
-            hint_s=self.among(1.0, 1.0, 2.0, 2.0, 30.0, 120.0, 3600.0),
-            platter=self.platter,
-            crashes=crashes,
-            breakages=tuple(self.breakage(len(jobs)) for _ in range(3)),
-            stops=tuple(self.stopping(len(jobs)) for _ in range(sessions)),
-            pauses_s=tuple(self.among(1.0, self.between(1, 600), self.between(600, 36_000)) for _ in range(sessions)),
-            overrides=tuple(self.override() for _ in range(sessions)),
-            rerun=frozenset(self.dice.sample(states, self.among(1, 2, 3))) if self.chance(0.25) else frozenset(),
-            observed=self.chance(0.3),
-            deaf=self.dice.randrange(1, len(jobs) + 1) if self.chance(0.03) else 0,
-            secure=self.chance(0.5),
-            cursed=(self.dice.choice(jobs)[0], self.among(*CURSES)) if self.chance(0.1) and not calm else (0, ""),
-        )
+    def _blow(self, group: str, now: float, dice: Random) -> str:
+        for spell in self.spells:
+            if spell.start_s <= now < spell.end_s and dice.random() < spell.share:
+                if spell.group in {group, "all"} and spell.what in BLOWS[group]:
+                    return spell.what
+                if spell.group in {"dial", "all"}:
+                    return "reset before" if group == "trigger" else "reset"
+        chance = dice.random()
+        for name, share in self.odds.get(group, ()):
+            if chance < share:
+                return name
+            chance -= share
+        return ""

@@ -14,7 +14,7 @@ from itertools import count
 from math import inf
 from random import Random
 
-from blows import Blow
+from blows import BLOWS, Blow
 import msgspec
 import orjson
 from plans import EPOCH, Fate, JobKey, Plan
@@ -192,7 +192,7 @@ class World:
         name = "" if self.calm else fate.blow
         if job and job[0] == self.plan.cursed[0] and not self.calm:
             name = self.plan.cursed[1]
-        blow = self.plan.blow_of(sent.group, name)
+        blow = BLOWS[sent.group].get(name)
         sent.blow = name if blow else ""
         if blow and blow.unwritten:
             self._hit(sent)
