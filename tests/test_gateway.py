@@ -338,9 +338,7 @@ async def test_a_text_of_many_lines_becomes_one() -> None:
 @pytest.mark.parametrize(
     ("status", "content"), [(401, {"message": "Invalid credentials"}), (200, {"status": 497})]
 )
-async def test_after_a_refusal_the_gateways_clock_is_used(
-    status: int, content: dict[str, object]
-) -> None:
+async def test_after_a_refusal_the_gateways_clock_is_used(status: int, content: dict[str, object]) -> None:
     clock = Clock()
     ahead_s = [300, 900]
 

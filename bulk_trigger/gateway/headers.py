@@ -20,8 +20,8 @@ def retry_after(text: str | None, wall: float) -> float | None:
     """Seconds to wait, from `Retry-After` in either form; `wall` is the time now, in epoch seconds."""
     if text is None:
         return None
-    if _SECONDS.fullmatch(text.strip()):
-        return min(float(text), LONGEST_S)
+    if _SECONDS.fullmatch(digits := text.strip()):
+        return min(float(digits), LONGEST_S)
     if (then := http_date(text)) is None:
         return None
     return min(max(then - wall, 0.0), LONGEST_S)

@@ -94,12 +94,12 @@ class Calibration:
         return False if max(shown - zone for zone in candidates) < first_sent_s - OLDER_S else None
 
     def learn_zone(self, instance: Instance, sent_s: float) -> None:
-        """Compare the start of an instance that is known to be ours with the time of its send.
+        """Compare the start of an instance that is known to be ours with its send, by the gateway's clock.
 
         What is left beside a zone is the difference of the clocks, or how long the instance had to wait.
         """
         if (shown := text_to_epoch(instance.start_time)) is not None:
-            ahead_s = shown - (sent_s + self.clock_ahead_s)
+            ahead_s = shown - sent_s
             self.zone_s = _whole_zone(ahead_s)
             self._early_s = max(self.zone_s - ahead_s, 0.0)
 

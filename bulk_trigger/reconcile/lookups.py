@@ -71,7 +71,10 @@ class Lookups:
         return listed
 
     async def calibrate(self, job: Job, instance_id: str, sent_s: float, settled_at: float) -> None:
-        """Learn from a success: how fast it shows up, in which zone, and what a missing one looks like."""
+        """Learn from a success: how fast it shows up, in which zone, and what a missing one looks like.
+
+        `sent_s`: epoch seconds of its send, by the gateway's clock.
+        """
         delay = 0.1
         while True:
             reply = await self._get(job, instance_id)
@@ -102,8 +105,7 @@ class Lookups:
 
     def _is_older(self, found: Instance, job: Job, sent_s: float) -> bool:
         """Whether the gateway answered a send with an instance that was there before: it teaches nothing."""
-        ahead_s = self.calibration.clock_ahead_s
-        return self.calibration.is_ours(found, job, sent_s + ahead_s, self._clock.wall()) is False
+        return self.calibration.is_ours(found, job, sent_s, self._clock.wall()) is False
 
     async def _get(self, job: Job, instance_id: str) -> Reply:
         await self._turn()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..journal import Journal, Unfinished
 from ..lanes import Case
@@ -12,6 +12,7 @@ from ..settings import OnFailure, OnUnknown, Settings
 from ..verdicts import BY_CODE, judge
 from .moves import TRIAL
 
+CLOCKS = "clocksAheadSeconds"  #: the note of `clocks_of`; there is none as long as it did not matter
 #: Codes of attempts that did not count against `--retries`.
 _UNCHARGED = {code for code, verdict in BY_CODE.items() if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}}
 UNCHARGED = {*map(str, _UNCHARGED), "http-401", "http-429", Fault.CRASHED.value, Fault.CANCELLED.value}
@@ -21,8 +22,8 @@ _FAULTS = frozenset(Fault)
 class Recall:
     """The cases of rows with a history."""
 
-    def __init__(self, unfinished: Iterable[Unfinished], *, clock_ahead_s: float = 0.0) -> None:
-        self._ahead_ms = int(clock_ahead_s * 1000)  # how far the gateway's clock was ahead of ours then
+    def __init__(self, unfinished: Iterable[Unfinished], clocks: Sequence[float] = ()) -> None:
+        self._clocks = clocks  # see `clocks_of`
         self._unfinished = {each.job.row: each for each in unfinished}
         self._doubtful: defaultdict[int, set[int]] = defaultdict(set)  # rows to be looked up, by flow
         for row, past in self._unfinished.items():
@@ -35,8 +36,10 @@ class Recall:
         if past := self._unfinished.pop(job.row, None):
             self._doubtful[job.flow_id].discard(job.row)
             _restore(case, past)
-            if case.first_sent_ms is not None:
-                case.first_sent_ms += self._ahead_ms
+            if len(self._clocks) > 1:
+                case.first_sent_ms = None  # by which of them, nobody knows
+            elif case.first_sent_ms and self._clocks:
+                case.first_sent_ms += int(self._clocks[0] * 1000)
         return case
 
     def never_looked_up(self, flow_id: int, at_ms: int) -> Iterator[Step]:
@@ -105,6 +108,12 @@ def _reply_of(step: Step) -> Reply:
         code=int(step.code) if step.code.isdecimal() else None,
         message=step.message,
     )
+
+
+def clocks_of(journal: Journal) -> list[float]:
+    """How far the gateway's clock was ahead of ours when earlier sessions sent, in the order of changes."""
+    noted: list[float] = journal.notes().get(CLOCKS, [])
+    return noted or ([0.0] if journal.epoch > 1 else [])
 
 
 def earlier_calls(journal: Journal, now_s: float, span_s: float) -> Iterator[tuple[float, int]]:

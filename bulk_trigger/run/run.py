@@ -40,12 +40,12 @@ from .herald import Herald
 from .judge import Judge
 from .moves import Moves, Stop
 from .outputs import Ending, exit_code_of, write_outputs
-from .recall import Recall, earlier_calls, goes_on_after_unknown, halting_states
+from .recall import CLOCKS, Recall, clocks_of, earlier_calls, goes_on_after_unknown, halting_states
 from .scribe import Scribe
 from .tally import Tally
 
 PROOF_REFUSED = "1003"  #: the token service's word for a secret or a timestamp that it does not accept
-CLOCK_AHEAD = "clockAheadSeconds"  #: the note about how far the gateway's clock was ahead, if that mattered
+SAME_CLOCK_S = 60.0  #: two measurements that differ by less are of one clock
 TICK_S = 1.0
 STILL_S = 3.0  #: a tick that is so late is told
 
@@ -88,7 +88,8 @@ class Run:
         self._herald: Herald | None = None
         self._notice = notice
         self._threaded = threaded
-        self._recall = Recall(journal.unfinished(), clock_ahead_s=journal.notes().get(CLOCK_AHEAD, 0.0))
+        self._clocks = clocks_of(journal)
+        self._recall = Recall(journal.unfinished(), tuple(self._clocks))
         self.tally = Tally(
             journal.header.rows, journal.counts(), journal.benign_skips(), self.clock.monotonic()
         )
@@ -235,21 +236,21 @@ class Run:
             self.tally.in_flight -= 1
             return
         case.sent_ms = int(self.clock.wall() * 1000)
-        ahead_ms = int(self._lookups.calibration.clock_ahead_s * 1000)
-        case.first_sent_ms = case.first_sent_ms or case.sent_ms + ahead_ms
+        sent_s = case.sent_ms / 1000 + self._lookups.calibration.clock_ahead_s  # by the gateway's clock
+        case.first_sent_ms = case.first_sent_ms or int(sent_s * 1000)
         reply = await self._gateway.trigger(case.job)
         self._judge.reply(case, reply)
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:
-            self._calibrate(case)
+            self._calibrate(case, sent_s)
 
-    def _calibrate(self, case: Case) -> None:
+    def _calibrate(self, case: Case, sent_s: float) -> None:
         """Learn from the first success how look-ups behave; the run does not wait for it."""
         self._lookups.calibrating = True
         self._tasks.start_soon(
             self._lookups.calibrate,
             case.job,
             self._lookups.calibration.instance_id(case.job),
-            (case.sent_ms or 0) / 1000,
+            sent_s,
             self.clock.monotonic(),
         )
 
@@ -333,7 +334,11 @@ class Run:
             f"this machine's clock is {format_duration(abs(ahead_s))} {side} the gateway's, which is "
             "used to sign; times in the results are this machine's"
         )
-        self._tasks.start_soon(self._scribe.ask, self._journal.note, CLOCK_AHEAD, ahead_s)
+        if not self._clocks and self.tally.sends:
+            self._clocks.append(0.0)
+        if not self._clocks or abs(self._clocks[-1] - ahead_s) > SAME_CLOCK_S:
+            self._clocks.append(ahead_s)
+            self._tasks.start_soon(self._scribe.ask, self._journal.note, CLOCKS, list(self._clocks))
 
     def _stop_flow(self, job: Job, reason: str) -> None:
         self._tasks.start_soon(self._skip_rest, job, reason)

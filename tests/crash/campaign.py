@@ -15,7 +15,7 @@ from victims import IN_FLIGHT, Plot, Victim, at_once, victim
 
 AT_ONCE = 14  #: runs; most of their time is waiting
 CHANCES = 8  #: runs that may end without coming to a point
-LONGEST = 4  #: blows at one run, one after the other
+LONGEST = {"kill": 4, "raise": 8}  #: blows at one run, one after the other
 
 
 class Aim(NamedTuple):
@@ -73,7 +73,7 @@ class Campaign:
 
     async def _one(self, run: Victim) -> set[int]:
         doubts: set[int] = set()
-        while run.blows < LONGEST:
+        while run.blows < LONGEST[self._act]:
             born = run.is_born
             aim = self._next(born=born)
             session = await run.session(*((f"--{self._act}", str(aim)) if aim else ()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from running import hourly
 from victims import Plot
 
@@ -67,3 +69,6 @@ BRIEF = Plot(
 
 #: Nothing goes wrong on the gateway's side.
 CALM = Plot('[latency]\nshape = "constant"\nmedian_ms = 30\n', hourly(60, flows=12), rate=100)
+
+#: Nothing but rows in doubt.
+DOUBTFUL = replace(CALM, scenario=CALM.scenario + _DOUBTS, jobs=hourly(40, flows=12), rate=60)

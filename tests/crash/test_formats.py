@@ -54,10 +54,9 @@ def rewrite_header(place: Place, old: str, new: str) -> None:
         journal.execute("UPDATE header SET json = ?", (text.decode().replace(old, new).encode(),))
 
 
-@pytest.mark.parametrize("version", ["0.1.0", "7.0.0"])
-def test_a_journal_of_this_format_is_resumed_whatever_version_wrote_it(place: Place, version: str) -> None:
+def test_a_journal_of_this_format_is_resumed_whatever_version_wrote_it(place: Place) -> None:
     """F83, P7: the format counts, not the version of the program."""
-    rewrite_header(place, '"tool":"0.1.0"', f'"tool":"{version}"')
+    rewrite_header(place, '"tool":"0.1.0"', '"tool":"7.0.0"')
 
     resumed = place.call("resume", "r", "--no-progress")
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 import json
+import os
 from pathlib import Path
 import resource
 import signal
@@ -17,6 +18,7 @@ from running import hourly
 from victims import IN_FLIGHT, Plot, Victim, at_once, prove_each_once, victim
 
 SLOW = '[latency]\nshape = "constant"\nmedian_ms = 300\n'
+LEISURELY = replace(CALM, scenario=SLOW, jobs=CALM.jobs[:36], flags=("--timeout", "1s"), rate=20)
 STILL_S = 4.5  #: how long a process is stopped: longer than the timeout of a send
 
 
@@ -75,13 +77,26 @@ async def test_a_second_signal_while_results_are_written_leaves_them_whole_or_ab
         prove_each_once(run)
 
 
-# --- standstills
+# --- standstills, and too little of something
 
 
-async def test_a_process_that_was_stopped_goes_on_without_a_burst(tmp_path: Path) -> None:
+async def test_a_process_that_is_held_up_or_short_of_something_is_slower_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """F13, F76, F78, F79: each of these scenes in a run of its own, side by side: they mostly wait."""
+    await at_once(
+        [
+            be_stopped(tmp_path / "stopped"),
+            be_blocked(tmp_path / "blocked"),
+            be_starved(tmp_path / "starved"),
+            have_few_descriptors(tmp_path / "few"),
+        ]
+    )
+
+
+async def be_stopped(place: Path) -> None:
     """F76, P7, P15: what was in flight is in doubt and is looked up; the rate holds when it wakes."""
-    plot = replace(CALM, scenario=SLOW, jobs=CALM.jobs[:36], flags=("--timeout", "1s"), rate=20)
-    async with victim(plot, tmp_path / "run") as run:
+    async with victim(LEISURELY, place) as run:
         process = await run.start()
         await run.effects(10)
         process.send_signal(signal.SIGSTOP)
@@ -96,10 +111,9 @@ async def test_a_process_that_was_stopped_goes_on_without_a_burst(tmp_path: Path
         assert "stood still" in session.told
 
 
-async def test_an_event_loop_that_is_blocked_is_told_about_and_sends_no_burst(tmp_path: Path) -> None:
-    """F79, P7, P15."""
-    plot = replace(CALM, scenario=SLOW, jobs=CALM.jobs[:36], flags=("--timeout", "1s"), rate=20)
-    async with victim(plot, tmp_path / "run") as run:
+async def be_blocked(place: Path) -> None:
+    """F79, P7, P15: by something in the event loop."""
+    async with victim(LEISURELY, place) as run:
         session = await run.session("--stall", f"classify.done:10:{STILL_S}")
 
         prove_each_once(run)
@@ -107,19 +121,18 @@ async def test_an_event_loop_that_is_blocked_is_told_about_and_sends_no_burst(tm
         assert "stood still" in session.told
 
 
-async def test_a_starved_process_is_slow_and_nothing_else(tmp_path: Path) -> None:
+async def be_starved(place: Path) -> None:
     """F78, P7: it runs for a fifth of the time; replies are not taken for lost ones."""
-    plot = replace(CALM, flags=("--timeout", "5s"))
-    async with victim(plot, tmp_path / "run") as run:
+    async with victim(replace(CALM, flags=("--timeout", "20s")), place) as run:
         process = await run.start()
         stops = 0
         ended = asyncio.ensure_future(run.end(process))
         while not ended.done():
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGSTOP)
+                os.kill(process.pid, signal.SIGSTOP)
                 stops += 1
                 await asyncio.sleep(0.08)
-                process.send_signal(signal.SIGCONT)
+                os.kill(process.pid, signal.SIGCONT)
             await asyncio.wait([ended], timeout=0.02)
 
         prove_each_once(run)
@@ -127,13 +140,9 @@ async def test_a_starved_process_is_slow_and_nothing_else(tmp_path: Path) -> Non
         assert summary(run)["reconciled"] == 0
 
 
-# --- too little
-
-
-async def test_few_descriptors_make_a_run_slower_and_nothing_else(tmp_path: Path) -> None:
+async def have_few_descriptors(place: Path) -> None:
     """F13, P1: at most 40 of them, and 64 sends that may be in flight."""
-    plot = Plot(SLOW, hourly(75, flows=75), rate=500, in_flight=64)
-    async with victim(plot, tmp_path / "run") as run:
+    async with victim(Plot(SLOW, hourly(75, flows=75), rate=500, in_flight=64), place) as run:
         process = await run.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
         await run.end(process)
 
@@ -143,7 +152,6 @@ async def test_few_descriptors_make_a_run_slower_and_nothing_else(tmp_path: Path
 
 async def test_a_process_without_memory_is_like_one_that_was_killed(tmp_path: Path) -> None:
     """F77, P7: wherever it runs out; the journal has what was known, and `resume` completes the run."""
-
     early = 0
 
     async def starve(aim: str) -> None:
@@ -154,6 +162,5 @@ async def test_a_process_without_memory_is_like_one_that_was_killed(tmp_path: Pa
             prove_each_once(run)
             early += starved.met_a_bug
 
-    aims = ("import.chunk:2", "token.before:1", "d1.after_commit:3", "d2.before:10", "export.begin:1")
-    await at_once(map(starve, aims))
+    await at_once(map(starve, ("import.chunk:2", "token.before:1", "d1.after_commit:3", "d2.before:10")))
     assert early >= 2

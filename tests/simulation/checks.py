@@ -107,9 +107,25 @@ class _Checks:
             yield f"ending: after {len(history.sessions)} sessions it stands at {last and (last.exit_code, last.reason)}"
         for problem in history.unproven:
             yield f"verify: {problem}"
+        yield from self._exit_codes()
         for before, after in pairwise(history.sessions):
             if after.open_intents > before.open_intents + 2 * before.settings.in_flight:
                 yield f"doubts: {after.open_intents} open intents, with an in-flight cap of {before.settings.in_flight}"
+
+    def _exit_codes(self) -> Iterator[str]:
+        """A session says why it stopped, and that happened."""
+        hits = self.world.hits
+        at_failures = self.settings.on_failure is OnFailure.ABORT or self.settings.max_failures is not None
+        possible = {3: at_failures, 130: hits["operator: drain"], 7: hits["operator: leave"] + bool(self.plan.deaf)}
+        for session in self.history.sessions:
+            ending = session.ending
+            if ending is None:
+                if session.grave is None and not hits["operator: cancel"]:
+                    yield f"exit: session {session.number} has no ending"
+            elif not possible.get(ending.exit_code, True):
+                yield f"exit: {ending.exit_code} ({ending.reason}) for no reason"
+            elif ending.exit_code not in FINISHED and not ending.reason:
+                yield f"exit: {ending.exit_code} without a reason"
 
     def _accounting(self) -> Iterator[str]:
         """P1, P5: every row once, and an exit code that is no rosier."""

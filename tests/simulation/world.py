@@ -239,6 +239,8 @@ class World:
             return
         if actor == "ours":
             sent.arrived = self.now
+        else:
+            self.hits["the network delivered it twice"] += 1
         underway = _Underway(sent, len(self.made), hear)
         key = next(self._order)
         self._underway[key] = underway
