@@ -62,8 +62,10 @@ class Opened:
 
     def close(self) -> None:
         """Close the journal and give the directory back; safe to call twice."""
-        self.journal.close()
-        self._lock.release()
+        try:
+            self.journal.close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -220,9 +220,10 @@ class Database:
                 self._connection.close()
             if self._finish.alive:
                 take_leave(self._connection, self.path)
-                self._finish.detach()  # not before: what failed for want of memory is tried again at the end
         except (sqlite3.Error, OSError) as error:
+            self._finish.detach()
             raise journal_error(self.path, error) from error
+        self._finish.detach()  # not in a `finally`: what failed for want of memory is tried again at the end
 
     def _empty_wal(self) -> None:
         """Move all commits of older sessions into the file itself, and begin the WAL anew.

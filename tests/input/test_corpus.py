@@ -60,6 +60,8 @@ def test_the_reader_gives_exactly_the_verdict(entry: Entry, tmp_path: Path) -> N
     expected = [row if isinstance(row, Good) else row._replace(says="") for row in entry.rows]
     assert [as_verdict(record) for record in records] == expected
     for record, row in zip(records, entry.rows, strict=True):
+        if isinstance(record, Row):
+            assert (type(record.flow_id), type(record.trigger_time_ms)) == (int, int)
         if isinstance(record, BadRow) and isinstance(row, Bad):
             assert row.says in f"{record.message}; {record.cure}"
             assert record.message

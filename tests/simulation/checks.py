@@ -103,7 +103,9 @@ class _Checks:
             if self.settings.durability is not Durability.PROCESS or not powerless:
                 yield f"refused: {history.refused}"
             return
-        if not history.ended and (last is None or last.exit_code != 3):  # on whose word it stops at each failure
+        if not history.ended and (
+            last is None or last.exit_code != 3
+        ):  # on whose word it stops at each failure
             yield f"ending: after {len(history.sessions)} sessions it stands at {last and (last.exit_code, last.reason)}"
         for problem in history.unproven:
             yield f"verify: {problem}"
@@ -116,7 +118,11 @@ class _Checks:
         """A session says why it stopped, and that happened."""
         hits = self.world.hits
         at_failures = self.settings.on_failure is OnFailure.ABORT or self.settings.max_failures is not None
-        possible = {3: at_failures, 130: hits["operator: drain"], 7: hits["operator: leave"] + bool(self.plan.deaf)}
+        possible = {
+            3: at_failures,
+            130: hits["operator: drain"],
+            7: hits["operator: leave"] + bool(self.plan.deaf),
+        }
         for session in self.history.sessions:
             ending = session.ending
             if ending is None:
@@ -133,10 +139,15 @@ class _Checks:
             yield "accounting: the rows of the results are not those of the input"
             return
         for row in self.rows:
-            if row["status"] != "invalid" and (int(row["flowId"]), int(row["triggerTime"])) != self.jobs[int(row["row"])]:
+            if (
+                row["status"] != "invalid"
+                and (int(row["flowId"]), int(row["triggerTime"])) != self.jobs[int(row["row"])]
+            ):
                 yield f"accounting: row {row['row']} is not the input's"
         states = Counter(row["status"] for row in self.rows)
-        benign = sum(row["status"] == "skipped" and row["code"] in {"exists", "duplicate"} for row in self.rows)
+        benign = sum(
+            row["status"] == "skipped" and row["code"] in {"exists", "duplicate"} for row in self.rows
+        )
         blemished = states["failed"] + states["invalid"] + states["skipped"] - benign
         expected = 5 if states["unknown"] else 1 if blemished else 0
         last = self.history.last
@@ -180,9 +191,13 @@ class _Checks:
                         yield f"order: flow {flow}: {call} comes after a later row of its lane"
                     place = back
                 (refused.add if call.status == 404 else refused.discard)(call.job)
-            firsts = dict.fromkeys(made.job for made in self.world.made if made.actor == "ours" and made.job[0] == flow)
+            firsts = dict.fromkeys(
+                made.job for made in self.world.made if made.actor == "ours" and made.job[0] == flow
+            )
             places = [lane.index(job) for job in firsts if lane.count(job) == 1]
-            met = any(other == flow for other, _ in self.newer)  # somebody else's instance settled a doubt too early
+            met = any(
+                other == flow for other, _ in self.newer
+            )  # somebody else's instance settled a doubt too early
             if places != sorted(places) and not (met or self._is_uncertain(flow)):
                 yield f"order: the effects of flow {flow} are not in the order of its lane: {places}"
 
@@ -199,11 +214,15 @@ class _Checks:
         """P12: one call of a flow is under way at a time; P11: at most as many triggers as allowed; one token call."""
         for flow, calls in _by_flow(self.triggers).items():
             for earlier, later in pairwise(calls):
-                if earlier.session == later.session and (earlier.ended is None or earlier.ended > later.began + SLACK_S):
+                if earlier.session == later.session and (
+                    earlier.ended is None or earlier.ended > later.began + SLACK_S
+                ):
                     yield f"overlap: flow {flow}: {earlier} and {later}"
         tokens = [call for call in self.world.calls if call.api == "token"]
         for earlier, later in pairwise(tokens):
-            if earlier.session == later.session and (earlier.ended is None or earlier.ended > later.began + SLACK_S):
+            if earlier.session == later.session and (
+                earlier.ended is None or earlier.ended > later.began + SLACK_S
+            ):
                 yield f"overlap: two token calls at a time: {earlier} and {later}"
         for session in self.history.sessions:
             moments = []
@@ -268,7 +287,13 @@ class _Checks:
                 for last, end in enumerate(paid[first:], first):
                     between = [call for call in calls if start.began - 1 <= call.began <= end.began]
                     free = sum((call.status, call.code) in UNCHARGED for call in calls)
-                    allowed = 13 + (end.began - start.began) + 0.1 * len(between) + session.settings.in_flight + free
+                    allowed = (
+                        13
+                        + (end.began - start.began)
+                        + 0.1 * len(between)
+                        + session.settings.in_flight
+                        + free
+                    )
                     if last - first + 1 > allowed:
                         yield f"budget: {last - first + 1} sends again within {end.began - start.began:.1f} s of hardly any good replies"
                         return
@@ -349,7 +374,11 @@ class _Checks:
         """At most so many attempts never left: their connection failed, or they were given up before."""
         hits = self.world.hits
         given_up = sum(not session.finished for session in self.history.sessions)
-        return given_up + hits["trigger: unwritten"] + sum(hits[name] for name in hits if name.startswith("dial"))
+        return (
+            given_up
+            + hits["trigger: unwritten"]
+            + sum(hits[name] for name in hits if name.startswith("dial"))
+        )
 
     def _succeeded(self, row: Row, job: JobKey) -> Iterator[str]:
         """P3: the instance exists, and it is this row's."""
@@ -365,7 +394,9 @@ class _Checks:
         """A row fails for a reason that the world knows."""
         sends = self.by_job[job]
         refused = any(call.code in REFUSALS or call.status in {404, 400} for call in sends)
-        if refused or (self.settings.on_62109 is On62109.FAIL and any(call.code in {62109, 99500} for call in sends)):
+        if refused or (
+            self.settings.on_62109 is On62109.FAIL and any(call.code in {62109, 99500} for call in sends)
+        ):
             return
         tries = len(sends) + self._unsent()
         if tries <= self.settings.retries:
@@ -417,7 +448,11 @@ class _Checks:
             return "" if _minute(job) in self.others else "nobody else has it"
         if "cannot be compared" in text:
             zones = {"GMT+0", plan.scenario.timezone}
-            return "" if _minute(job) in self.others or plan.scenario.start_timezone not in zones else "its zone could be told"
+            return (
+                ""
+                if _minute(job) in self.others or plan.scenario.start_timezone not in zones
+                else "its zone could be told"
+            )
         if "no look-up could tell" in text:
             return self._patience(row)
         lookups = {word for _, word in plan.lookups} - {"allowed"}
@@ -455,11 +490,20 @@ class _Checks:
         if self.history.reran:
             return
         for flow in {job[0] for job in self.jobs.values()}:
-            order = (lambda row: (int(row["triggerTime"]), int(row["row"]))) if self.settings.order is Order.TIME else None
+            order = (
+                (lambda row: (int(row["triggerTime"]), int(row["row"])))
+                if self.settings.order is Order.TIME
+                else None
+            )
             rows = [row for row in self._lane_rows(flow) if row["status"] != "invalid"]
             uncertain = False
             for row in sorted(rows, key=order) if order else rows:
-                if uncertain and int(row["attempts"]) and row["status"] != "skipped" and "order_uncertain" not in row["flags"]:
+                if (
+                    uncertain
+                    and int(row["attempts"])
+                    and row["status"] != "skipped"
+                    and "order_uncertain" not in row["flags"]
+                ):
                     yield f"order: row {row['row']} was sent behind an unknown one, and does not say so"
                 uncertain |= row["status"] == "unknown"
 

@@ -9,7 +9,20 @@ from random import Random
 from typing import Any
 
 from blows import BLOWS
-from plans import DAY_MS, DIALS, FIRST_MS, HOUR_MS, MINUTE_MS, TARGET, Breakage, Crash, JobKey, Plan, Spell, Stopping
+from plans import (
+    DAY_MS,
+    DIALS,
+    FIRST_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    TARGET,
+    Breakage,
+    Crash,
+    JobKey,
+    Plan,
+    Spell,
+    Stopping,
+)
 
 from bulk_trigger.model import State
 from bulk_trigger.quantities import Rate
@@ -28,8 +41,35 @@ from bulk_trigger.settings import (
 
 SESSIONS = 12  #: for which something is drawn
 #: Flows whose IDs are parts of one another: look-ups are fuzzy.
-FLOWS = (337, 3377, 33770, 13377, 3378, 7, 77, 777, 4001, 4002, 4003, 4004, 4005, 5000001, 9007199254740993, 42)
-CURSES = ("62109 before", "62109 after", "69999 before", "silence before", "504 after", "404", "62104", "1001")
+FLOWS = (
+    337,
+    3377,
+    33770,
+    13377,
+    3378,
+    7,
+    77,
+    777,
+    4001,
+    4002,
+    4003,
+    4004,
+    4005,
+    5000001,
+    9007199254740993,
+    42,
+)
+CURSES = (
+    "62109 before",
+    "62109 after",
+    "69999 before",
+    "silence before",
+    "504 after",
+    "404",
+    "62104",
+    "1001",
+    "id of another day",
+)
 STORMS = ("62109 before", "1001", "425")
 NO_LOOKUPS = ("forbidden", "forbidden-99403", "403", "404", "501", "down")
 
@@ -197,7 +237,7 @@ class _Draw:
         found = {}
         for group, count in most.items():
             names = self.dice.sample(sorted(BLOWS[group]), count)
-            if group == "trigger" and self.chance(0.25):  # what the mission is about
+            if group == "trigger" and self.chance(0.4):  # what the mission is about
                 names += self.dice.sample(["62109 before", "62109 after"], self.among(1, 2))
             strength = self.among(0.3, 1.0, 1.0, 3.0) / max(len(names), 1) ** 0.5
             found[group] = tuple((name, strength * self.share(name)) for name in dict.fromkeys(names))
@@ -207,8 +247,10 @@ class _Draw:
         """How many of the calls: fewer of what stops a run or a flow."""
         if name in {"403", "62101", "1003", "62104"}:
             return self.between(0.005, 0.03)
-        if "id" in name.split() or "Retry-After" in name:
+        if "Retry-After" in name:
             return self.between(0.01, 0.05)
+        if "id" in name.split():
+            return self.between(0.02, 0.1)
         return self.between(0.03, 0.3)
 
     def spells(self, scale_s: float, patience_s: float) -> tuple[Spell, ...]:
@@ -290,7 +332,7 @@ class _Draw:
             jobs = self.with_bad_rows(jobs)
         settings = self.settings(duplicates=duplicates, skip_invalid=skip_invalid)
         quarantine_s = settings.reconcile_wait_s
-        lag_s = self.among(0.0, 0.0, self.between(0.01, 1.2), *[self.dice.uniform(0, 0.3) * quarantine_s] * 2)
+        lag_s = self.among(0.0, 0.0, self.between(0.01, 1.2), *[self.dice.uniform(0, 0.3) * quarantine_s] * 3)
         most_stale_s = min(max(lag_s, 0.5), 0.1 * quarantine_s) if lag_s and self.chance(0.5) else 0.0
         latency_s = self.between(0.001, 0.3)
         rate = min((each.per_second for each in settings.rates), default=1e9)
@@ -328,7 +370,9 @@ class _Draw:
                 self.among(1.0, self.between(1, 600), self.between(600, 36_000)) for _ in range(SESSIONS)
             ],
             overrides=[self.override() for _ in range(SESSIONS)],
-            rerun=frozenset(self.dice.sample(states, self.among(1, 2, 3))) if self.chance(0.25) else frozenset(),
+            rerun=frozenset(self.dice.sample(states, self.among(1, 2, 3)))
+            if self.chance(0.25)
+            else frozenset(),
             observed=self.chance(0.3),
             deaf=self.dice.randrange(1, len(jobs) + 1) if self.chance(0.03) else 0,
         )

@@ -307,7 +307,9 @@ class History:
         session.live(journal)
         if self.store:
             died = session.grave is not None and session.crash is not None
-            self.store.power_on(session.process.dice, Loss(session.crash.loss if died and session.crash else "none"))
+            self.store.power_on(
+                session.process.dice, Loss(session.crash.loss if died and session.crash else "none")
+            )
         for call in self.world.calls:
             if call.session == number:
                 self.world.gone(call)

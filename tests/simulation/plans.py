@@ -51,7 +51,9 @@ class Crash:
     step: str  #: turn, statement, send, sent, lookup, heard, end; on a platter also what is asked of the disk
     n: int
     down_s: float  #: until somebody resumes
-    loss: str = "none"  #: what becomes of what was not synced: none (a kill), or all, some or torn (a power cut)
+    loss: str = (
+        "none"  #: what becomes of what was not synced: none (a kill), or all, some or torn (a power cut)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,16 @@ class Plan:
     hint_s: float = 1.0  #: what a Retry-After says
     secure: bool = False  #: connections are encrypted, so nobody knows how much of a request has left
 
-    odds: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)  #: by group: blows, their shares
+    odds: Mapping[str, Sequence[tuple[str, float]]] = field(
+        default_factory=dict
+    )  #: by group: blows, their shares
     cursed: tuple[int, str] = (0, "")  #: a flow whose triggers all meet the same blow, and which
     twins: float = 0.0  #: the share of triggers that the network delivers twice
     spells: Sequence[Spell] = ()
     limits: Sequence[tuple[float, tuple[str, ...]]] = ()  #: when the gateway's limit changes, and to what
-    lookups: Sequence[tuple[float, str]] = ((0.0, "allowed"),)  #: when look-ups are allowed, forbidden, down ...
+    lookups: Sequence[tuple[float, str]] = (
+        (0.0, "allowed"),
+    )  #: when look-ups are allowed, forbidden, down ...
     falls: Sequence[tuple[float, float]] = ()  #: when the gateway crashes, and for how long it is away
     strangers: Sequence[tuple[float, JobKey]] = ()  #: when somebody else triggers one of our keys
 

@@ -34,7 +34,9 @@ def _lines(history: History, problems: Sequence[str]) -> Iterator[str]:
 
 def _told(struct: msgspec.Struct) -> str:
     """What differs from the defaults."""
-    fields = zip(struct.__struct_fields__[-len(struct.__struct_defaults__) :], struct.__struct_defaults__, strict=True)
+    fields = zip(
+        struct.__struct_fields__[-len(struct.__struct_defaults__) :], struct.__struct_defaults__, strict=True
+    )
     changed = {name: getattr(struct, name) for name, default in fields if getattr(struct, name) != default}
     return ", ".join(f"{name}={value!r}" for name, value in changed.items())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 import contextlib
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from history import History
 from plans import Plan
 from sabotage import sabotaged
 
-CHUNK = 20  #: histories that a process plays before it reports
+CHUNK = 10  #: histories that a process plays before it reports
 _MEMORY = Path("/dev/shm")  # where there is one: syncs cost nothing there
 
 
@@ -53,7 +53,17 @@ class Survey:
 
     def add(self, other: Survey) -> None:
         """Take in another one."""
-        for name in ("histories", "jobs", "sessions", "sends", "seconds", "hits", "states", "exits", "findings"):
+        for name in (
+            "histories",
+            "jobs",
+            "sessions",
+            "sends",
+            "seconds",
+            "hits",
+            "states",
+            "exits",
+            "findings",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __str__(self) -> str:
@@ -67,7 +77,9 @@ class Survey:
 def played(plan: Plan) -> Iterator[History]:
     """A history, played to its end; its files go when the block ends."""
     with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a killed process leaves coroutines that nobody awaits
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # a killed process leaves coroutines that nobody awaits
         history = History(plan, Path(place))
         history.play()
         yield history
@@ -94,13 +106,15 @@ def _judged(history: History) -> Survey:
         sends=sum(call.api == "trigger" for call in history.world.calls),
         seconds=history.world.now,
         hits=history.world.hits,
-        states=Counter({state.value: count for state, count in history.states().items()}) if ended else Counter(),
+        states=Counter({state.value: count for state, count in history.states().items()})
+        if ended
+        else Counter(),
         exits=Counter(session.ending.exit_code for session in history.sessions if session.ending),
         findings=[Finding(history.plan.seed, tuple(problems))] if problems else [],
     )
 
 
-def look_at_many(seeds: range, sabotage: str = "") -> Survey:
+def look_at_many(seeds: range, sabotage: str = "", *, until_found: bool = False) -> Survey:
     """The same for some seeds, in this process, with a sabotaged engine if that is asked for."""
     found = Survey()
     gc.disable()  # a history leaves few cycles, and looking for them takes a tenth of the time
@@ -108,6 +122,8 @@ def look_at_many(seeds: range, sabotage: str = "") -> Survey:
         with sabotaged(sabotage):
             for seed in seeds:
                 found.add(look_at(seed))
+                if until_found and found.findings:
+                    break
     finally:
         gc.enable()
         gc.collect()
@@ -120,26 +136,27 @@ def fingerprint(seed: int) -> str:
         return digest(history)
 
 
-def survey(seeds: Iterable[int], sabotage: str = "", *, until_found: bool = False) -> Survey:
-    """Play these seeds over all cores; `until_found`: stop at the first finding."""
+def survey(
+    pool: ProcessPoolExecutor, seeds: range, sabotage: str = "", *, until_found: bool = False
+) -> Survey:
+    """Play these seeds over all processes of a pool; `until_found`: stop at the first finding."""
     found = Survey()
-    chunks = _chunks(seeds)
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        running: set[Future[Survey]] = set()
-        while True:
-            for chunk in islice(chunks, 2 * (os.cpu_count() or 1) - len(running)):
-                running.add(pool.submit(look_at_many, chunk, sabotage))
-            if not running:
-                return found
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for each in done:
-                found.add(each.result())
-            if until_found and found.findings:
-                pool.shutdown(cancel_futures=True)
-                return found
+    chunks = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
+    running: set[Future[Survey]] = set()
+    while True:
+        for chunk in islice(chunks, 2 * (os.cpu_count() or 1) - len(running)):
+            running.add(pool.submit(look_at_many, chunk, sabotage, until_found=until_found))
+        if not running:
+            return found
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for each in done:
+            found.add(each.result())
+        if until_found and found.findings:
+            for each in running:
+                each.cancel()
+            return found
 
 
-def _chunks(seeds: Iterable[int]) -> Iterator[range]:
-    rest = iter(seeds)
-    while part := list(islice(rest, CHUNK)):
-        yield range(part[0], part[-1] + 1)
+def workers(count: int | None = None) -> ProcessPoolExecutor:
+    """Processes that play histories, started afresh: nothing of ours is in them."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))

@@ -9,40 +9,66 @@ gateway, network, disk, faults, crashes and operator. What must hold afterwards 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from checks import check
 from drawing import draw
 import pytest
 from sabotage import SABOTAGES
 from story import tell
-from survey import Survey, fingerprint, played, survey
+from survey import Survey, fingerprint, played, survey, workers
 
 ENOUGH = 2000  #: histories, for the least counts below
 WITHIN = 300  #: histories in which a broken engine has to be found out
-pytestmark = pytest.mark.timeout(0)  # how long it takes is a matter of `--seeds` and of the machine; each run ends
+pytestmark = pytest.mark.timeout(
+    0
+)  # how long it takes is a matter of `--seeds` and of the machine; each run ends
 
 #: What must have happened at least so often in `ENOUGH` histories, counted by the world: blows to triggers,
 #: look-ups and token calls; connections that fail; the gateway's own life; deaths; disks; people.
 LEAST = {
     **dict.fromkeys(
         [
-            *(f"trigger: {what} {when}" for when in ("before", "after") for what in ("reset", "closed", "silence")),
-            *(f"trigger: {what} {when}" for when in ("before", "after") for what in ("cut", "62109", "69999", "99500")),
-            *(f"trigger: {what} {when}" for when in ("before", "after") for what in ("500", "502", "503", "504", "html")),
+            *(
+                f"trigger: {what} {when}"
+                for when in ("before", "after")
+                for what in ("reset", "closed", "silence")
+            ),
+            *(
+                f"trigger: {what} {when}"
+                for when in ("before", "after")
+                for what in ("cut", "62109", "69999", "99500")
+            ),
+            *(
+                f"trigger: {what} {when}"
+                for when in ("before", "after")
+                for what in ("500", "502", "503", "504", "html")
+            ),
             *(f"trigger: {what}" for what in ("late in silence", "late behind a 504", "late behind a reset")),
-            *(f"trigger: {what}" for what in ("429", "401", "1203", "1001", "404", "425", "62104", "unwritten")),
+            *(
+                f"trigger: {what}"
+                for what in ("429", "401", "1203", "1001", "404", "425", "62104", "unwritten")
+            ),
             "trigger: empty before",
             "trigger: empty after",
             "trigger: 62102 repeated before",
             "trigger: 62102 repeated after",
-            *(f"lookup: {what}" for what in ("reset", "silence", "cut", "500", "429", "401", "1203", "62109", "html")),
+            *(
+                f"lookup: {what}"
+                for what in ("reset", "silence", "cut", "500", "429", "401", "1203", "62109", "html")
+            ),
             *(f"token: {what}" for what in ("reset", "silence", "500", "1001", "empty")),
             *(f"dial: {what}" for what in ("refused", "unreachable", "unresolved", "black hole")),
-            *(f"look-up: {what}" for what in ("down", "forbidden", "403", "404", "501", "behind the effects")),
+            *(
+                f"look-up: {what}"
+                for what in ("down", "forbidden", "403", "404", "501", "behind the effects")
+            ),
             *(f"killed while {what}" for what in ("resuming", "sending", "waiting", "looking up", "closing")),
-            *(f"killed at a {what}" for what in ("turn", "statement", "send", "sent", "heard", "lookup", "end")),
+            *(
+                f"killed at a {what}"
+                for what in ("turn", "statement", "send", "sent", "heard", "lookup", "end")
+            ),
             "over the gateway's limit",
             "the gateway's limit changed",
             "token refused",
@@ -94,9 +120,16 @@ def seeds(request: pytest.FixtureRequest) -> range:
 
 
 @pytest.fixture(scope="module")
-def surveyed(seeds: range) -> Survey:
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """One process for each core."""
+    with workers() as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def surveyed(seeds: range, pool: ProcessPoolExecutor) -> Survey:
     """All of them, played and checked."""
-    found = survey(seeds)
+    found = survey(pool, seeds)
     print(found)
     return found
 
@@ -130,12 +163,12 @@ def missing(least: dict[str, int] | dict[int, int], found: Counter[str] | Counte
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES)
-def test_a_broken_engine_is_found_out(seeds: range, sabotage: str) -> None:
+def test_a_broken_engine_is_found_out(seeds: range, pool: ProcessPoolExecutor, sabotage: str) -> None:
     """The same seeds and checks, with one safeguard of the engine taken away."""
     if len(seeds) == 1:
         pytest.skip("one history was asked for")
 
-    found = survey(range(WITHIN), sabotage, until_found=True)
+    found = survey(pool, range(WITHIN), sabotage, until_found=True)
 
     assert found.findings, f"{found.histories} histories did not notice that {sabotage}"
 
@@ -146,8 +179,8 @@ def test_the_same_seed_is_the_same_history(monkeypatch: pytest.MonkeyPatch) -> N
     prints = []
     for hash_seed in ("1", "2"):
         monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            prints.append(list(pool.map(fingerprint, seeds)))
+        with workers(1) as other:
+            prints.append(list(other.map(fingerprint, seeds)))
 
     assert prints[0] == prints[1]
     assert len(set(prints[0])) == len(seeds)

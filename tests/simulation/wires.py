@@ -33,7 +33,7 @@ from bulk_trigger.sandbox.tokens import APP_KEY, APP_SECRET
 from bulk_trigger.settings import Settings
 
 TURN_S = 1e-9  # of virtual time per turn of the loop: time never stands still
-MAX_TURNS = 400_000  #: of one session; a run that needs more does not end
+MAX_TURNS = 150_000  #: of one session; a run that needs more does not end
 
 
 class StuckError(BaseException):

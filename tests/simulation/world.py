@@ -190,7 +190,7 @@ class World:
         sent = Sent(n, self.session, call.api, job, call.about, began, self.now)
         fate = self.plan.fate(n, sent.group, self.now)
         name = "" if self.calm else fate.blow
-        if job and job[0] == self.plan.cursed[0] and not self.calm:
+        if job and job[0] == self.plan.cursed[0] and not (name or self.calm):
             name = self.plan.cursed[1]
         blow = BLOWS[sent.group].get(name)
         sent.blow = name if blow else ""
@@ -259,7 +259,9 @@ class World:
         if (call.api != "token" or self._scenario.limit_tokens) and not self._limit.admit(self.now):
             self.hits["over the gateway's limit"] += 1
             after_s = self._scenario.retry_after_s
-            return refusal(429, "API rate limit exceeded", **({} if after_s is None else {"Retry-After": str(after_s)}))
+            return refusal(
+                429, "API rate limit exceeded", **({} if after_s is None else {"Retry-After": str(after_s)})
+            )
         if call is _NO_CALL:
             return refusal(404, "no Route matched with those values")
         if call.api == "token":
@@ -296,7 +298,10 @@ class World:
             return 0.0
         stale_s = self.plan.stale_s * Random((self.plan.seed << 24) - n).random()
         seen_until = self.now - self._scenario.visible_after_s - stale_s
-        if any(made.instance_id == call.about and seen_until < made.at and not made.forgotten for made in self.made):
+        if any(
+            made.instance_id == call.about and seen_until < made.at and not made.forgotten
+            for made in self.made
+        ):
             self.hits["look-up: behind the effects"] += 1
         return stale_s
 
@@ -397,7 +402,9 @@ class World:
             self.hits["gateway forgot an accept"] += 1
         for made in self.made:
             made.durable_at = min(made.durable_at, self.now)
-        self._events = [event for event, made in zip(self._events, self.made, strict=True) if not made.forgotten]
+        self._events = [
+            event for event, made in zip(self._events, self.made, strict=True) if not made.forgotten
+        ]
         self.made = [made for made in self.made if not made.forgotten]
         self._start_gateway()
 
