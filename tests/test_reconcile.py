@@ -660,15 +660,17 @@ async def test_an_instance_that_cannot_be_ours_hides_nothing(strange_id: str) ->
 
 
 @virtually
-async def test_the_first_success_teaches_zone_and_what_get_says_of_a_missing_one() -> None:
+@pytest.mark.parametrize("zone_h", [0, 8])  # UTC, and the zone of triggerTime
+async def test_the_first_success_teaches_zone_and_what_get_says_of_a_missing_one(zone_h: float) -> None:
     clock = LoopClock()
-    remote = Remote([entry(ID, startTime=shown(clock.wall() + 4, 8))])
+    trigger_time = shown(JOB.trigger_time_ms / 1000, 8)
+    remote = Remote([entry(ID, startTime=shown(clock.wall() + 4, zone_h), triggerTime=trigger_time)])
     asked = Asked(remote)
 
     await asked.lookups.calibrate(JOB, ID, clock.wall(), clock.monotonic())
 
     assert asked.calibration.get_is_enough
-    assert asked.calibration.zone_s == 8 * 3600
+    assert asked.calibration.zone_s == zone_h * 3600
     assert asked.calibration.lag_s is not None
     assert asked.calibration.lag_s < 0.001
     assert asked.turns == asked.overheard == 2
@@ -677,12 +679,48 @@ async def test_the_first_success_teaches_zone_and_what_get_says_of_a_missing_one
 
 
 @virtually
+@pytest.mark.parametrize(("after_s", "zone_h"), [(4, 9), (-2, 9), (-154, None), (100, None)])
+async def test_a_zone_that_nothing_else_is_shown_in_is_learnt_first_and_the_lag_from_another_success(
+    after_s: float, zone_h: float | None
+) -> None:
+    """P6, F69: an instance from before would fit into some zone too, but hardly to the second."""
+    clock = LoopClock()
+    asked = Asked(Remote([entry(ID, startTime=shown(clock.wall() + after_s, zone_h or 9))]))
+    asked.lookups.calibrating = True
+
+    await asked.lookups.calibrate(JOB, ID, clock.wall(), clock.monotonic())
+
+    assert asked.calibration.lag_s is None
+    assert asked.calibration.zone_s == (None if zone_h is None else zone_h * 3600)
+    assert not asked.lookups.calibrating
+    if zone_h is not None:
+        await asked.lookups.calibrate(JOB, ID, clock.wall(), clock.monotonic())
+        assert asked.calibration.lag_s is not None
+
+
+@virtually
+async def test_an_instance_that_has_not_started_may_be_of_anybody_until_it_has() -> None:
+    """P6: one that was there before shows at once, and would hide how far behind the look-ups are."""
+    clock = LoopClock()
+    remote = Remote([entry(ID, status=5)])
+    asked = Asked(remote)
+    calibrating = asyncio.ensure_future(asked.lookups.calibrate(JOB, ID, clock.wall(), clock.monotonic()))
+
+    await asyncio.sleep(5.0)
+    assert asked.calibration.lag_s is None
+    remote.instances = [entry(ID, startTime=shown(clock.wall()))]
+    await calibrating
+
+    assert asked.calibration.lag_s == pytest.approx(0.0, abs=0.001)
+
+
+@virtually
 async def test_once_calibrated_get_alone_is_the_look_up() -> None:
     """Design decision 7: but only in exactly the form in which a missing instance was answered."""
-    remote = Remote([entry(ID)], missing=refused(62102))
+    remote = Remote([entry(ID, startTime=shown(LoopClock().wall()))], missing=refused(62102))
     asked = Asked(remote)
     asked.calibration.learn_id(JOB, ID)
-    await asked.lookups.calibrate(JOB, ID, 0.0, 0.0)
+    await asked.lookups.calibrate(JOB, ID, LoopClock().wall(), 0.0)
 
     assert (await asked.lookups.read(JOB, SENT_S)).found
     remote.instances.clear()
@@ -699,9 +737,9 @@ async def test_once_calibrated_get_alone_is_the_look_up() -> None:
 @virtually
 async def test_the_lag_of_the_read_side_is_measured() -> None:
     """P7: "absent" is not believed before three times the lag."""
-    asked = Asked(Remote([entry(ID)], visible_at=5.0))
+    asked = Asked(Remote([entry(ID, startTime=shown(LoopClock().wall()))], visible_at=5.0))
 
-    await asked.lookups.calibrate(JOB, ID, 0.0, 0.0)
+    await asked.lookups.calibrate(JOB, ID, LoopClock().wall(), 0.0)
 
     assert asked.calibration.lag_s is not None
     assert 5.0 <= asked.calibration.lag_s <= 7.0
@@ -712,8 +750,8 @@ async def test_the_lag_of_the_read_side_is_measured() -> None:
 @pytest.mark.parametrize("missing", [refused(62102), refused(None, 404)])
 async def test_while_the_first_success_does_not_show_the_lag_is_not_known(missing: Reply) -> None:
     """P6: or a 62109 of these seconds would be found absent too early, and sent again."""
-    asked = Asked(Remote([entry(ID)], visible_at=40.0, missing=missing))
-    calibrating = asyncio.ensure_future(asked.lookups.calibrate(JOB, ID, 0.0, 0.0))
+    asked = Asked(Remote([entry(ID, startTime=shown(LoopClock().wall()))], visible_at=40.0, missing=missing))
+    calibrating = asyncio.ensure_future(asked.lookups.calibrate(JOB, ID, LoopClock().wall(), 0.0))
 
     await asyncio.sleep(39.0)
     assert asked.calibration.lag_s is None

@@ -14,6 +14,7 @@ from ..instances import Instance
 from ..model import MINUTE_MS, Evidence, Job, Kind, Verdict, predict_instance_id
 
 OLDER_S = 120.0  #: an instance that started so much before our first send is not ours
+STARTS_WITHIN_S = 15.0  #: most instances start so soon after their send
 MOST_SHIFT_S = 14 * 3600.0  #: no zone is further from UTC
 
 
@@ -102,6 +103,16 @@ class Calibration:
             ahead_s = shown - sent_s
             self.zone_s = _whole_zone(ahead_s)
             self._early_s = max(self.zone_s - ahead_s, 0.0)
+
+    def guess_zone(self, instance: Instance, sent_s: float) -> None:
+        """Learn the zone from an instance that may be ours, if that it is not would be quite a chance: but
+        for a whole zone, it started when it was sent, give or take a few seconds.
+        """
+        if (shown := text_to_epoch(instance.start_time)) is not None:
+            ahead_s = shown - sent_s
+            zone_s = _whole_zone(ahead_s)
+            if abs(ahead_s - zone_s) <= STARTS_WITHIN_S and abs(zone_s) <= MOST_SHIFT_S:
+                self.learn_zone(instance, sent_s)
 
 
 def text_to_epoch(text: str) -> float | None:

@@ -75,16 +75,19 @@ class Lookups:
 
         `sent_s`: epoch seconds of its send, by the gateway's clock.
         """
-        delay = 0.1
+        delay, seen_at = 0.1, None
         while True:
             reply = await self._get(job, instance_id)
-            if found := found_instance(reply, instance_id):
+            found = found_instance(reply, instance_id)
+            if found and seen_at is None:
                 self.calibration.get_finds = True
-                if self._is_older(found, job, sent_s):
+                seen_at = self._clock.monotonic()
+            if found and seen_at is not None and (found.start_time or not found.is_live):
+                if not self._is_ours(found, job, sent_s):
                     self._older += 1
                     self.calibrating = self._older >= OLDER_MAX
                     return
-                self.calibration.lag_s = self._clock.monotonic() - settled_at
+                self.calibration.lag_s = seen_at - settled_at
                 self.calibration.learn_zone(found, sent_s)
                 break
             if judge_lookup(reply) is Lookup.NOT_PERMITTED and reply.status != HTTPStatus.NOT_FOUND:
@@ -103,9 +106,16 @@ class Lookups:
         if judge_lookup(reply) in {Lookup.EMPTY, Lookup.UNDECIDED}:  # said by the service, not by a proxy
             self.calibration.get_missing = _signature(reply)
 
-    def _is_older(self, found: Instance, job: Job, sent_s: float) -> bool:
-        """Whether the gateway answered a send with an instance that was there before: it teaches nothing."""
-        return self.calibration.is_ours(found, job, sent_s, self._clock.wall()) is False
+    def _is_ours(self, found: Instance, job: Job, sent_s: float) -> bool:
+        """Whether an instance is the doing of a send; one that was there before teaches nothing.
+
+        It shows at once, however far the look-ups are behind. So if its zone is not known yet, that is all
+        that it may teach: with it, the next success can be told from an older instance.
+        """
+        ours = self.calibration.is_ours(found, job, sent_s, self._clock.wall())
+        if ours is None:
+            self.calibration.guess_zone(found, sent_s)
+        return bool(ours)
 
     async def _get(self, job: Job, instance_id: str) -> Reply:
         await self._turn()

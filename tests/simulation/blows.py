@@ -1,7 +1,7 @@
 """What can go wrong with one call, as a table: whether it takes effect, and what the client hears of it.
 
-A blow that takes effect and hides it must be one that the promises call doubtful; what they call "provably not
-applied" (a 429, a 404, a refused connection ...) never has an effect here, or the gateway would be lying.
+A blow that takes effect and hides it must be one that the promises call doubtful; what they call "provably
+not applied" (a 429, a 404, a refused connection ...) never has an effect here, or the gateway would be lying.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ class _Checks:
         if last is not None and last.exit_code in FINISHED and last.exit_code != expected:
             yield f"accounting: exit code {last.exit_code} for {dict(states)}"
         final = self.history.sessions[-1]
-        if self.plan.observed and self.history.ended and not self.plan.deaf:
-            if final.told != Counter(list(self.jobs)):
-                yield f"observer: told {sorted(final.told.items())} of {len(self.jobs)} rows"
+        has_observer = self.plan.observed and self.history.ended and not self.plan.deaf
+        if has_observer and final.told != Counter(list(self.jobs)):
+            yield f"observer: told {sorted(final.told.items())} of {len(self.jobs)} rows"
 
     def _broken_disk(self) -> Iterator[str]:
         """P21: once the journal could not be written, no send begins."""
@@ -363,6 +363,8 @@ class _Checks:
             case "invalid":
                 if sends:
                     yield f"invalid: row {row['row']} was sent"
+            case other:
+                yield f"accounting: row {row['row']} ended as {other}"
         if "dup_risk" in flags and not any(call.code in {62109, 99500} for call in sends):
             yield f"flags: row {row['row']} carries dup_risk, but never met 62109"
         if len(self.rows_of[job]) == 1 and row["status"] != "invalid":
@@ -433,7 +435,7 @@ class _Checks:
         if not self.by_job[job] and not self._unsent():
             yield f"unknown: row {row['row']} was never sent"
 
-    def _why_unknown(self, row: Row, job: JobKey) -> str:
+    def _why_unknown(self, row: Row, job: JobKey) -> str:  # noqa: PLR0911 - a table of reasons
         plan, text = self.plan, row["message"]
         if _minute(job) in self.twins and self.settings.duplicates is Duplicates.SEND:
             return ""

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from blows import BLOWS
+import msgspec
 from plans import (
     DAY_MS,
     DIALS,
@@ -194,7 +195,7 @@ class _Draw:
             page_fault=self.among(*["none"] * 5, "repeat", "shuffle"),
             max_page_size=self.among(100, 100, 100, 1, 2),
             count=self.among("total", "page"),
-            flows=parts.Flows(**{refusal: tuple(odd)}),
+            flows=msgspec.structs.replace(parts.Flows(), **{refusal: tuple(odd)}),
             instances=self.instances(jobs),
             durations=parts.Durations(median_s=self.between(0.1, 30)),
         )

@@ -13,10 +13,11 @@ import contextlib
 from math import inf
 from pathlib import Path
 import shutil
-import sys
 from typing import Any, TypeVar
 
 from plans import Crash, Plan, Stopping
+from platter import Loss
+from store import Store, Trip
 from wires import Process, SimulatedGateway, WorldClock, WorldLoop
 from world import World
 
@@ -30,10 +31,6 @@ from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Ending, Run, Stop, discard_results
 from bulk_trigger.run import run as run_module
 from bulk_trigger.settings import Settings
-
-sys.path.append(str(Path(__file__).parents[1] / "disk"))  # whose disk can forget what was not synced
-from platter import Loss  # noqa: E402
-from store import Store, Trip  # noqa: E402
 
 T = TypeVar("T")
 
@@ -93,6 +90,10 @@ class Session:
             self.process.alive = False
             loop.close()
 
+    def _trace(self, *_: object) -> bool:
+        self.step("statement")
+        return True
+
     def _set_traps(self) -> None:
         """See every statement, and let the disk fail or lose its power at the moment that the plan says."""
         store, crash = self.history.store, self.crash
@@ -101,12 +102,12 @@ class Session:
             if crash:
                 connection.set_trace_callback(lambda _: self.step("statement"))
             return
-        connection._connection.exec_trace = lambda *_: self.step("statement") is None
+        connection._connection.exec_trace = self._trace
         if crash and crash.step in {"sync", "write", "rename", "delete"}:
-            store.cut(crash.step, crash.n)  # type: ignore[arg-type]  # the words are the store's
+            store.cut(crash.step, crash.n)
         elif breakage := _of_session(self.history.plan.breakages, self.number):
             self.trip = store.fail(
-                breakage.kind,  # type: ignore[arg-type]  # as above
+                breakage.kind,
                 breakage.n,
                 breakage.error,
                 forever=breakage.forever,
@@ -337,7 +338,7 @@ class History:
         return Settings(**{**_as_dict(self.plan.settings), **overrides})
 
     def freeze(self, directory: Path) -> Path:
-        """Keep the files of a run directory as they are now, in a place where no dead process can reach them."""
+        """Keep the files of a run directory as they are now, where no dead process can reach them."""
         if self.store:
             self.store.power_off()
             return directory

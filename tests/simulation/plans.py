@@ -1,9 +1,10 @@
-"""What is going to happen in a history: the job list, the settings, the gateway, and everything that goes wrong.
+"""What is going to happen in a history: job list, settings, gateway, and everything that goes wrong.
 
-Rule 1: all chance of a history comes from its plan, and all of it from one seed: the same seed, the same history.
-Rule 2: a plan keeps to the fault model that the promises state. A late effect and the lag of the look-ups together
-        stay within the quarantine, a reply that is certain by the tables is true, lags differ by less than the
-        factor that the design allows. Where a plan leaves the model (`is_sane`), the checks know.
+Rule 1: all chance of a history comes from its plan, and all of it from one seed: same seed, same history.
+Rule 2: a plan keeps to the fault model that the promises state. A late effect and the lag of the look-ups
+        together stay within the quarantine, a reply that is certain by the tables is true, lags differ by
+        less than the factor that the design allows. Where a plan leaves the model (`is_sane`), the checks
+        know.
 """
 
 from __future__ import annotations
@@ -51,9 +52,8 @@ class Crash:
     step: str  #: turn, statement, send, sent, lookup, heard, end; on a platter also what is asked of the disk
     n: int
     down_s: float  #: until somebody resumes
-    loss: str = (
-        "none"  #: what becomes of what was not synced: none (a kill), or all, some or torn (a power cut)
-    )
+    #: What becomes of what was not synced: none (a kill), or all, some or torn (a power cut).
+    loss: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,14 @@ class Plan:
     hint_s: float = 1.0  #: what a Retry-After says
     secure: bool = False  #: connections are encrypted, so nobody knows how much of a request has left
 
-    odds: Mapping[str, Sequence[tuple[str, float]]] = field(
-        default_factory=dict
-    )  #: by group: blows, their shares
+    #: By group: blows, and their shares.
+    odds: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     cursed: tuple[int, str] = (0, "")  #: a flow whose triggers all meet the same blow, and which
     twins: float = 0.0  #: the share of triggers that the network delivers twice
     spells: Sequence[Spell] = ()
     limits: Sequence[tuple[float, tuple[str, ...]]] = ()  #: when the gateway's limit changes, and to what
-    lookups: Sequence[tuple[float, str]] = (
-        (0.0, "allowed"),
-    )  #: when look-ups are allowed, forbidden, down ...
+    #: When look-ups are allowed, forbidden, down ...
+    lookups: Sequence[tuple[float, str]] = ((0.0, "allowed"),)
     falls: Sequence[tuple[float, float]] = ()  #: when the gateway crashes, and for how long it is away
     strangers: Sequence[tuple[float, JobKey]] = ()  #: when somebody else triggers one of our keys
 

@@ -1,6 +1,6 @@
 """Engines with one safeguard broken. Each has to be found out, or the simulation proves nothing.
 
-A sabotage replaces one attribute of the engine, in the process that plays the histories, for as long as it is on.
+A sabotage replaces one attribute of the engine, in the process that plays the histories, while it is on.
 """
 
 from __future__ import annotations

@@ -43,5 +43,5 @@ def _told(struct: msgspec.Struct) -> str:
 
 def _call(call: Sent) -> str:
     heard = "nothing heard" if call.heard is None else f"{call.status} {call.code} at {call.heard:.4f}"
-    what = call.job or call.about or ""
-    return f"{call.began:12.4f}  {call.n} s{call.session} {call.api} {what}: {call.blow or 'as usual'} -> {heard}"
+    asked = f"{call.n} s{call.session} {call.api} {call.job or call.about or ''}"
+    return f"{call.began:12.4f}  {asked}: {call.blow or 'as usual'} -> {heard}"

@@ -68,8 +68,9 @@ class Survey:
 
     def __str__(self) -> str:
         return (
-            f"{self.histories:,} histories with {self.jobs:,} jobs, {self.sends:,} sends and {self.sessions:,} "
-            f"sessions in {self.seconds / 3600:,.0f} simulated hours: {len(self.findings)} with findings"
+            f"{self.histories:,} histories with {self.jobs:,} jobs, {self.sends:,} sends and "
+            f"{self.sessions:,} sessions in {self.seconds / 3600:,.0f} simulated hours: "
+            f"{len(self.findings)} with findings"
         )
 
 

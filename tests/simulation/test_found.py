@@ -9,7 +9,7 @@ from typing import Any
 
 from checks import check
 from oracle import read_results
-from plans import FIRST_MS, HOUR_MS, MINUTE_MS, TARGET, Crash, JobKey, Plan, Spell
+from plans import FIRST_MS, HOUR_MS, TARGET, Crash, JobKey, Plan, Spell
 import pytest
 from running import hourly, rig
 from survey import played
@@ -46,7 +46,7 @@ def test_62109_before_any_success_is_not_found_absent_while_the_list_is_behind(m
 
 
 def test_a_look_up_that_takes_minutes_proves_nothing_for_its_end() -> None:
-    """P6, P7, F64: it began before the instance could be seen, and its last page came after the quarantine."""
+    """P6, P7, F64: it began before the instance could be seen; its last page came after the quarantine."""
     slow = plan(
         flow(3377),
         Scenario(visible_after_s=25.0, instance_type=0, count="page"),
@@ -60,7 +60,7 @@ def test_a_look_up_that_takes_minutes_proves_nothing_for_its_end() -> None:
 
 
 def test_what_is_missing_while_nobody_may_ask_comes_no_sooner_at_a_cut_rate() -> None:
-    """F58: pauses longer than the way back undid each cut, and a look-up of seven calls never came to its end."""
+    """F58: pauses longer than the way back undid each cut; a look-up of seven calls never came to its end."""
     scenario = Scenario(rate_limit=("2/s",), instance_type=2, same_minute="return-existing")
     limited = plan(flow(3377, 3), scenario, rates=(Rate(20, 1.0),), baseline=True, patience_s=600.0)
 
@@ -110,6 +110,24 @@ def test_a_success_with_an_instance_from_before_does_not_show_how_far_behind_the
         assert [made.job for made in history.world.made] == flow(4001)
 
 
+def test_an_instance_whose_start_could_be_of_any_zone_does_not_show_how_far_behind_the_list_is() -> None:
+    """P6, F69: somebody else had triggered the row that calibrates, two and a half minutes before."""
+    scenario = Scenario(visible_after_s=9.0, timezone="GMT-5")
+    behind = plan(
+        [*flow(7), *flow(4001)],
+        scenario,
+        strangers=[(0.02, (7, FIRST_MS))],
+        spells=[Spell(0.0, 150.0, "unreachable", "dial")],
+        cursed=(4001, "69999 after"),
+        in_flight=1,
+        patience_s=600.0,
+    )
+
+    with played(behind) as history:
+        assert check(history) == []
+        assert [made.job for made in history.world.made if made.actor == "ours"] == [*flow(7), *flow(4001)]
+
+
 def test_the_rows_behind_a_failed_one_are_skipped_for_the_same_reason_after_any_crash() -> None:
     """P4: whichever session gets to skip them."""
     stopped = plan(flow(3377, 4), on_failure=OnFailure.STOP_FLOW, retries=0, cursed=(3377, "1001"))
@@ -138,7 +156,8 @@ def test_a_refusal_is_not_taken_back_when_a_later_row_of_its_flow_got_further() 
 
     with played(refused) as history:
         assert check(history) == []
-        assert [session.ending and session.ending.exit_code for session in history.sessions][0] == 4
+        assert history.sessions[0].ending is not None
+        assert history.sessions[0].ending.exit_code == 4
         assert history.world.hits["trigger: 500 after"] >= 1
 
 

@@ -1,8 +1,8 @@
 """Our side of the simulated network: everything below `HttpGateway`, and the loop whose time is the world's.
 
-Triggers run through the real direct wire, down to the transport: what it writes is parsed, what it reads are bytes.
-The other calls are made where aiohttp begins. So signing, envelopes, headers, the reading of replies and the
-evidence of faults are the engine's own.
+Triggers run through the real direct wire, down to the transport: what it writes is parsed, what it reads are
+bytes. The other calls are made where aiohttp begins. So signing, envelopes, headers, the reading of replies
+and the evidence of faults are the engine's own.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Line(asyncio.Transport):
         self._sent = sent
         process.step("sent")
 
-    def recv(self, size: int, flags: int) -> bytes:
+    def recv(self, _size: int, _flags: int) -> bytes:
         """What the kernel says when it is asked whether something has come in."""
         if self._ended_by_them:
             return b""

@@ -1,7 +1,7 @@
 """The world of one simulated history: its time, its gateway, and the only true record of what happened.
 
-The service behind the gateway is the sandbox's, which shares no code with the engine. The world goes on while no
-process of ours lives: what is on its way arrives, and takes effect.
+The service behind the gateway is the sandbox's, which shares no code with the engine. The world goes on while
+no process of ours lives: what is on its way arrives, and takes effect.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class World:
             up_s = fate.late_s
             if blow.end != "silence":  # somebody on the way speaks in the gateway's place
                 told = _spoken(blow, call, None, self.plan.hint_s)
-                self.at(self.now + fate.up_s, lambda: self._tell(sent, told, fate, hear, blow.end))
+                self.at(self.now + fate.up_s, lambda: self._tell(told, fate, hear, blow.end))
         elif blow and not blow.effect and blow.end != "reply":
             self._hit(sent)
             if blow.end != "silence":
@@ -314,9 +314,9 @@ class World:
             if made.n == underway.sent.n:
                 made.durable_at = self.now
         if underway.hear:
-            self._tell(underway.sent, reply, fate, underway.hear, end)
+            self._tell(reply, fate, underway.hear, end)
 
-    def _tell(self, sent: Sent, reply: Reply, fate: Fate, hear: Listener, end: str) -> None:
+    def _tell(self, reply: Reply, fate: Fate, hear: Listener, end: str) -> None:
         if end == "silence":
             return
         headers = {"Content-Type": reply.content_type, **reply.headers}
