@@ -9,8 +9,8 @@ All that can be refused is refused here, before the first send.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 import shutil
 import time
@@ -147,18 +147,19 @@ def reopen(
     return Opened(directory, journal, settings, lock)
 
 
-def look_into(directory: Path) -> Opened:
+@contextmanager
+def look_into(directory: Path) -> Iterator[Opened]:
     """Open a run that nobody operates, to look at it: nothing can be written to it.
 
     Raises `RunRefused` while it runs, or if there is none, and `JournalError`.
     """
-    lock = _lock_existing(directory)
-    try:
+    with ExitStack() as undo:
+        lock = _lock_existing(directory)
+        undo.callback(lock.release)
         journal = Journal.read(directory / JOURNAL)
-    except BaseException:
-        lock.release()
-        raise
-    return Opened(directory, journal, journal.header.settings, lock)
+        undo.callback(journal.close)
+        with journal.blaming_damage():
+            yield Opened(directory, journal, journal.header.settings, lock)
 
 
 async def execute(  # noqa: PLR0913 - what a run is made of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,29 @@ from ..model import ENDINGS
 from ..quantities import format_duration
 from ..recap import recap, resume_command
 from ..runlock import Holder, holder_of
+
+
+class _Progress(msgspec.Struct, rename="camel"):
+    """What progress.json has to hold, for all that is shown of it."""
+
+    rows: int
+    left: int
+    counts: dict[str, int]
+    in_flight: int
+    rate_per_second: float
+    eta_seconds: float | None
+
+
+class _Summary(msgspec.Struct, rename="camel"):
+    """The same of summary.json."""
+
+    rows: int
+    counts: dict[str, int]
+    sends: int
+    elapsed_seconds: float | None
+    sends_per_second: float | None
+    notes: dict[str, Any]
+    endings: list[dict[str, Any]]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +113,8 @@ def look(directory: Path) -> Standing:
         directory=directory,
         header=header,
         holder=holder,
-        progress=_read(progress),
-        summary=_read(summary) if closed else None,
+        progress=_read(progress, _Progress),
+        summary=_read(summary, _Summary) if closed else None,
     )
 
 
@@ -108,10 +130,11 @@ def _written_ns(path: Path) -> int:
         return 0
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, shape: type[msgspec.Struct]) -> dict[str, Any] | None:
     """Read a file that is replaced whole; None if there is none, or nothing that can be read."""
     try:
-        facts = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        facts: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        msgspec.convert(facts, shape)
+    except (OSError, ValueError):  # no JSON, or not of this shape
         return None
-    return facts if isinstance(facts, dict) else None
+    return facts

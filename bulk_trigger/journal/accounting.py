@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ..errors import IllegalMove
+from ..errors import IllegalMove, JournalError
 from ..model import State
 from .schema import CODE_OF, FINAL, LANE_ORDER, STATES
 from .standing import Standing
@@ -27,7 +27,10 @@ _SHOWN = 100
 
 def check(database: Database, header: Header, counts: Mapping[State, int]) -> list[str]:
     """Give what is wrong with a journal, in sentences; at most 100."""
-    return list(islice(_Accounting(database, header, counts).problems(), _SHOWN))
+    try:
+        return list(islice(_Accounting(database, header, counts).problems(), _SHOWN))
+    except (TypeError, IllegalMove) as error:  # a value that nobody has written
+        raise JournalError(f"{database.path} is damaged: {error}") from error
 
 
 class _Accounting:

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..errors import JournalError
 from ..model import Flag, State
 from ..settings import Durability
 from ..totals import Ending, Session, Totals
@@ -94,7 +95,10 @@ def _sessions(database: Database) -> tuple[Session, ...]:
         "UNION ALL SELECT epoch, max(at_ms) FROM intents GROUP BY epoch) USING (epoch) "
         "GROUP BY epoch ORDER BY epoch"
     )
-    return tuple(
-        Session(epoch, started_ms, last_ms, Durability(word))
-        for epoch, started_ms, last_ms, word in database.read(query)
-    )
+    try:
+        return tuple(
+            Session(epoch, started_ms, last_ms, Durability(word))
+            for epoch, started_ms, last_ms, word in database.read(query)
+        )
+    except ValueError as error:
+        raise JournalError(f"{database.path} is damaged: {error}") from error

@@ -15,13 +15,13 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 import weakref
 
-from ..errors import JournalError, RunRefused
+from ..errors import BulkTriggerError, JournalError, RunRefused
 from ..header import SCHEMA
 from ..settings import Durability
 from .marker import find_losses, leave_mark, take_leave
 from .schema import APPLICATION_ID, RUN_NUMBER
-from .wal import check_wal
-from .words import journal_error
+from .wal import check_wal, find_damage
+from .words import SQLITE_ERRORS, journal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,12 +63,12 @@ def connect(path: Path, pragmas: Mapping[str, Any]) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise journal_error(path, error) from error
     try:
         for name, value in pragmas.items():
             _set(connection, name, value)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise journal_error(path, error) from error
     except JournalError as error:
@@ -109,10 +109,10 @@ class Database:
         check_wal(path)
         lost = find_losses(path)
         database = cls(path, connect(path, running(durability)))
-        if lost:
-            database.lost = lost
-            database._finish.detach()  # the marker stays
         try:
+            database.lost = lost or database._find_damage()
+            if database.lost:
+                database._finish.detach()  # the marker stays
             database.check_identity()
         except BaseException:
             database.close()
@@ -163,7 +163,7 @@ class Database:
             self._roll_back()
             self._broken = error
             raise
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             self._roll_back()
             raise self._latch(error) from error
         except BaseException:  # a bug of ours, or a cancellation: nothing is wrong with the disk
@@ -177,7 +177,7 @@ class Database:
             # Not `yield from`: dropped half-way, that closes the cursor, maybe after the connection.
             for record in self._connection.execute(query, parameters):  # noqa: UP028 - see above
                 yield record
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self._latch(error) from error
 
     def only(self, query: str, kind: type[T]) -> T:
@@ -198,6 +198,20 @@ class Database:
         found = [text for (text,) in self.read("PRAGMA quick_check(5)")]
         if found != ["ok"]:
             raise JournalError(f"{self.path} is damaged and is not used: {'; '.join(found)}")
+
+    @contextlib.contextmanager
+    def blaming_damage(self) -> Iterator[None]:
+        """A value that trips us up in the block may be one that nobody wrote. Raises `JournalError` then."""
+        try:
+            yield
+        except (BulkTriggerError, OSError):
+            raise
+        except Exception as error:
+            try:
+                self.check_pages()
+            except JournalError as damage:
+                raise damage from error
+            raise
 
     def check_identity(self) -> None:
         """Make sure that this is a journal, and of our format. Raises `RunRefused`."""
@@ -220,10 +234,15 @@ class Database:
                 self._connection.close()
             if self._finish.alive:
                 take_leave(self._connection, self.path)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             self._finish.detach()
             raise journal_error(self.path, error) from error
         self._finish.detach()  # not in a `finally`: what failed for want of memory is tried again at the end
+
+    def _find_damage(self) -> str:
+        """Why commits in the WAL that was found cannot be read; empty if they all can."""
+        ((_, frames, _),) = self.read("PRAGMA wal_checkpoint(PASSIVE)")
+        return find_damage(self.path, max(frames, 0))
 
     def _empty_wal(self) -> None:
         """Move all commits of older sessions into the file itself, and begin the WAL anew.
@@ -256,10 +275,10 @@ class Database:
             )
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # SQLite may have done it by itself
+        with contextlib.suppress(*SQLITE_ERRORS):  # SQLite may have done it by itself
             self._connection.execute("ROLLBACK")
 
-    def _latch(self, error: sqlite3.Error | OSError) -> JournalError:
+    def _latch(self, error: Exception) -> JournalError:
         self._broken = journal_error(self.path, error)
         return self._broken
 

@@ -117,9 +117,7 @@ class History:
                 step_row, history = next(histories, (0, _NOTHING))
             else:
                 told = _NOTHING
-            yield _outcome(
-                row, flow_id, time, _decode_extra(extra) if extra else {}, told, duplicate, intents.get(row)
-            )
+            yield _outcome(row, flow_id, time, _extra(extra), told, duplicate, intents.get(row))
         if step_row:
             raise JournalError(f"the journal has a step of row {step_row}, which is not in its input")
 
@@ -154,8 +152,15 @@ class History:
         )
         for flow_id, trigger_time_ms, duplicate, extra in self._database.read(query, (row,)):
             job = Job(row, flow_id, trigger_time_ms, bool(duplicate))
-            return job, _decode_extra(extra) if extra else {}
+            return job, _extra(extra)
         raise JournalError(f"row {row} is not among the journal's jobs")
+
+
+def _extra(text: str | None) -> dict[str, msgspec.Raw]:
+    try:
+        return _decode_extra(text) if text else {}
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise JournalError(f"the journal is damaged: a job's own columns are {text!r}") from error
 
 
 _Told = tuple[Any, ...]  #: row, state, code, message, instance ID, via, flags, sent, at, latency

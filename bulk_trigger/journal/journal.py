@@ -83,7 +83,8 @@ class Journal(Reading):
         database = Database.open(path, Durability.POWER)
         with _closed_on_error(database):
             database.forbid_writing()
-            return cls(database)
+            with database.blaming_damage():
+                return cls(database)
 
     @classmethod
     def _begin(cls, database: Database, at_ms: int, durability: Durability) -> Self:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import JournalError
+from ..errors import IllegalMove, JournalError
 from ..header import decode_header
 from ..model import Job, State
 from .accounting import check
@@ -20,6 +20,7 @@ from .standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from ..header import Header
     from ..model import Intent, Outcome, Step
@@ -54,10 +55,17 @@ class Reading:
         self._database = database
         self.header = read_header(database)
         self._standing = Standing(self.header.first_row, self.header.rows)
-        self._standing.replay(database.read(_REPLAY))
+        try:
+            self._standing.replay(database.read(_REPLAY))
+        except IllegalMove as error:
+            raise JournalError(f"{database.path} is damaged: {error}") from error
         self._seq = database.only(_LAST, int)  #: number of the last event
         self._flows = Flows(database, self._standing, self.header.settings.order)
         self._history = History(database, self._standing)
+
+    def blaming_damage(self) -> AbstractContextManager[None]:
+        """While it is read: what trips us up may be damage. Raises `JournalError` then."""
+        return self._database.blaming_damage()
 
     @property
     def epoch(self) -> int:

@@ -1,7 +1,10 @@
-"""Whose WAL it is that lies beside a journal: SQLite takes any that is sound, and puts its pages over ours.
+"""The WAL that lies beside a journal: whose it is, and whether it is whole.
 
-Every run has a number, made from its header, in page 1. Each session writes that page anew, so the WAL that
-it leaves has the number too.
+SQLite takes any that is sound, and puts its pages over ours. Every run has a number, made from its header, in
+page 1. Each session writes that page anew, so the WAL that it leaves has the number too.
+
+SQLite also takes the first damage in it for the end of what was committed, as it must: a power cut damages
+the last commit if that was not synced yet. But it cannot damage more than the last.
 """
 
 from __future__ import annotations
@@ -34,6 +37,30 @@ def check_wal(path: Path) -> None:
             f"{wal} does not belong to this journal; put back the one that does, for it holds what was "
             "sent last; if it is lost, move this one away, and look with `export` at what is known"
         )
+
+
+def find_damage(path: Path, sound_frames: int) -> str:
+    """Why commits in the WAL cannot be read, if it goes on behind its last sound frame; empty if it does not.
+
+    `sound_frames`: how many SQLite has found. Frames of an earlier use of the file have other salts.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    if not wal.exists():
+        return ""
+    with wal.open("rb") as file:
+        head = file.read(_HEAD)
+        frame_size = _FRAME_HEAD + int.from_bytes(head[8:12], "big")
+        commits = 0
+        for at in range(_HEAD + sound_frames * frame_size, wal.stat().st_size, frame_size):
+            file.seek(at)
+            frame = file.read(_FRAME_HEAD)
+            commits += frame[8:16] == head[16:24] and frame[4:8] != bytes(4)
+    if commits < 2:  # the last may have been under way
+        return ""
+    return (
+        f"{wal.name} is damaged: {commits} commits behind the damage cannot be read, so what was sent last "
+        "is not known; put a sound copy back, or look with `export` at what is known"
+    )
 
 
 def _number_in(wal: Path) -> bytes | None:

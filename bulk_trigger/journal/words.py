@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
@@ -9,6 +10,9 @@ from ..errors import JournalError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+#: A damaged name in a file makes a message that Python cannot read.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 WORDS: Mapping[str, str] = {
     "SQLITE_FULL": "the disk is full; make room, then `resume`",

@@ -309,3 +309,27 @@ def test_a_journal_with_an_empty_page_in_place_of_a_full_one_is_not_used(tmp_pat
     path.write_bytes(data)
 
     assert is_refused(path)
+
+
+def test_a_wal_that_is_damaged_before_its_last_commit_is_refused(tmp_path: Path) -> None:
+    """F91, P6: for SQLite it ends at the damage, and what was sent after that would be sent again."""
+    interrupted_journal(tmp_path, 30)
+    wal = tmp_path / "run" / f"{JOURNAL}-wal"
+    whole, alive = wal.read_bytes(), tmp_path / "sound"
+    shutil.copytree(tmp_path / "run", alive)
+    dice = random.Random(1)
+    refused = 0
+
+    for _ in range(60):
+        shutil.rmtree(tmp_path / "run")
+        shutil.copytree(alive, tmp_path / "run")
+        at = dice.randrange(len(whole))
+        wal.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1 :])
+        if is_refused(tmp_path / "run" / JOURNAL):
+            refused += 1
+            assert is_refused(tmp_path / "run" / JOURNAL)  # the look has changed nothing
+            Journal.read(tmp_path / "run" / JOURNAL).close()
+        else:
+            assert at < 32 or at > len(whole) - 3 * PAGE  # the head, and what the power may have cut off
+
+    assert refused > 50

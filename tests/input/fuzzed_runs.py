@@ -21,6 +21,7 @@ from typing import Any
 
 from bulk_trigger import BulkTriggerError, Settings
 from bulk_trigger.cli import main
+from bulk_trigger.header import JOURNAL
 from bulk_trigger.launch import create, execute, reopen
 from bulk_trigger.model import Job, Reply
 from bulk_trigger.ports import InstanceQuery
@@ -30,9 +31,8 @@ from bulk_trigger.run import Run, Stop
 FLOWS, ROWS = 5, 300
 T0, HOUR = 1_704_067_200_000, 3_600_000
 JOBS = [(3300 + n % FLOWS, T0 + n // FLOWS * HOUR) for n in range(ROWS)]
-STOPPED_AT = (
-    150  #: sends after which the first session is photographed, as kill -9 would leave it, and drains
-)
+#: Sends after which the first session is photographed, as kill -9 would leave it, and drains.
+STOPPED_AT = 150
 EDIT = struct.Struct(">BBHI")  #: file, kind of edit, value, place
 EXIT_CODES = {0, 1, 2, 3, 4, 5, 7}
 _QUICK: dict[str, Any] = {
@@ -166,6 +166,8 @@ def look_and_resume(data: bytes) -> None:
         shutil.copytree(directory, copy)
         for arguments in (("status",), ("verify",), ("export", "-o", str(Path(place, "out.csv")))):
             look(arguments[0], str(copy), *arguments[1:])
+        if any(_changes_values(*edit[:2], template) for edit in _edits(data[1:])):
+            return  # nothing in a page says that its values are the ones that were written
         started = template.started.copy()
         assert resume(directory, Counting(started)) in EXIT_CODES
         assert set(started) <= set(JOBS), "something was sent that is no job"
@@ -191,14 +193,30 @@ def look(command: str, *arguments: str) -> None:
 
 def damaged(template: Template, edits: bytes) -> dict[str, bytes]:
     files = {name: bytearray(content) for name, content in template.files.items()}
-    names = [name for name in files for _ in range(6 if name.startswith("journal") else 1)]
     for file, kind, value, at in _edits(edits):
-        _KINDS[kind % len(_KINDS)](files[names[file % len(names)]], value, at)
+        name, edit = _chosen(file, template), _KINDS[kind % len(_KINDS)]
+        if not (name.endswith("-wal") and _looks_like_a_kill(edit, len(files[name]), at)):
+            edit(files[name], value, at)
     return {name: bytes(content) for name, content in files.items()}
+
+
+def _chosen(file: int, template: Template) -> str:
+    """The name of the file that an edit is for: mostly one of the journal's."""
+    names = [name for name in template.files for _ in range(6 if name.startswith("journal") else 1)]
+    return names[file % len(names)]
+
+
+def _changes_values(file: int, kind: int, template: Template) -> bool:
+    return _chosen(file, template) == JOURNAL and _KINDS[kind % len(_KINDS)] in {_flip, _set, _swap_pages}
 
 
 def _edits(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     return EDIT.iter_unpack(data[: len(data) // EDIT.size * EDIT.size])
+
+
+def _looks_like_a_kill(edit: Callable[[bytearray, int, int], None], size: int, at: int) -> bool:
+    """Whether a WAL looks as if its last commit, or all behind some commit, had never been written."""
+    return edit is _cut or not 4096 < at % (size or 1) < size - 4 * 4096
 
 
 def _flip(content: bytearray, value: int, at: int) -> None:

@@ -109,8 +109,8 @@ def _environment(lines: bytes) -> Iterator[None]:
     ours = {"BULK_TRIGGER_APP_KEY", "BULK_TRIGGER_APP_SECRET"}
     try:
         for line in lines.split(b"\n"):
-            variable, equals, value = os.fsdecode(line).partition("=")
-            if variable.startswith("BULK_TRIGGER_") and equals and "\0" not in value:
+            variable, equals, value = os.fsdecode(line.replace(b"\0", b"")).partition("=")
+            if variable.startswith("BULK_TRIGGER_") and equals:
                 os.environ[variable] = value
                 ours.add(variable)
         yield

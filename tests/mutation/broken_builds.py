@@ -53,7 +53,7 @@ SENDING = (
         "P6",
         "verdicts.py",
         ("Fault.TIMEOUT: _UNANSWERED,", "Fault.TIMEOUT: _TRANSIENT,"),
-    )("network/test_slow.py::test_a_network_that_parts_for_a_minute_is_waited_for[5.0-direct]"),
+    )("network/test_slow.py::test_a_network_that_parts_for_a_minute_is_waited_for[direct-5.0]"),
     build(
         "a reset counts as not applied",
         "P6",
