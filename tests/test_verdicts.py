@@ -266,10 +266,11 @@ def test_a_listed_code_counts_whatever_the_status(code: int, status: int) -> Non
         "一分钟内请勿重复触发",
     ],
 )
-def test_repeatedly_within_a_minute_is_a_doubt(text: str) -> None:
+def test_repeatedly_within_a_minute_is_a_doubt_about_the_row_and_none_about_the_gateway(text: str) -> None:
     verdict = judge(JOB, envelope(62102, message=text))
 
     assert (verdict.evidence, verdict.kind) == (Evidence.UNKNOWN, Kind.REPEATED)
+    assert (verdict.answered, verdict.good) == (True, True)
 
 
 #: status beside a code that nobody knows -> class: doubts of the status stay, its refusals do not count
@@ -417,6 +418,8 @@ def test_a_token_reply_is_never_in_doubt(reply: Reply) -> None:
 
     assert verdict.evidence is not Evidence.UNKNOWN
     assert verdict.kind in {Kind.ACCEPTED, Kind.REFUSED, Kind.TRANSIENT, Kind.UNREACHABLE, Kind.THROTTLED}
+    assert verdict.good == (verdict.kind is Kind.ACCEPTED)
+    assert not verdict.by_status  # it is no row that was refused
     assert (verdict.kind is Kind.REFUSED) == (verdict.scope is Scope.EVERYONE)
 
 
