@@ -116,6 +116,8 @@ def test_an_instance_is_live_until_it_has_ended() -> None:
         (Reply(status=200, code=62102), Lookup.UNDECIDED),
         (Reply(status=200, code=99400), Lookup.UNDECIDED),
         (Reply(status=404, code=99404), Lookup.UNDECIDED),
+        (Reply(status=400, code=62102), Lookup.UNDECIDED),
+        (Reply(status=422, code=99400), Lookup.UNDECIDED),
         (Reply(status=502, code=62102), Lookup.TRANSIENT),
         (Reply(status=200, code=62109), Lookup.TRANSIENT),
         (Reply(status=200, code=99500), Lookup.TRANSIENT),
