@@ -117,7 +117,10 @@ SENDING = (
         "the breaker never opens",
         "P18",
         "health.py",
-        ("        return self._why(verdict, now - self._since, lanes_left, latency_s)\n", "        return None\n"),
+        (
+            "        return self._why(verdict, now - self._since, lanes_left, latency_s)\n",
+            "        return None\n",
+        ),
     )("test_health.py::test_the_breaker_opens_on_streaks_without_a_good_reply"),
     build(
         "Retry-After is not heeded",

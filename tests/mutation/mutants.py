@@ -47,7 +47,7 @@ TESTS = {
     "cells": ("results",),
     "reconcile.doubt": ("reconcile",),
     "reconcile.calibration": ("reconcile",),
-    "reconcile.pages": ("reconcile",),
+    "reconcile.pages": ("pages",),
     "reader.fields": ("times", "reader_csv", "reader_jsonl"),
     "reader.times": ("times", "reader_csv", "reader_jsonl"),
     "gateway.auth": ("auth",),
