@@ -233,7 +233,12 @@ def _run_tests(name: str, code: CodeType, files: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     sys.meta_path.insert(0, _Instead(f"bulk_trigger.{name}", code))
     hypothesis.settings.register_profile(
-        "mutants", derandomize=True, max_examples=50, database=None, deadline=None
+        "mutants",
+        derandomize=True,
+        max_examples=50,
+        database=None,
+        deadline=None,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
     )
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
     os._exit(pytest.main([*options, "-W", "ignore::pytest.PytestAssertRewriteWarning", *files]))
