@@ -97,6 +97,15 @@ def test_two_token_requests_of_one_millisecond_have_different_timestamps() -> No
     assert {each["appKey"] for each in asked} == {"key"}
 
 
+def test_a_clock_that_was_set_back_by_a_second_is_believed_again() -> None:
+    """Or every request would have a time of the future until the clock is there again."""
+    tokens = Tokens(CREDENTIALS)
+
+    asked = [orjson.loads(tokens.ask(wall_ms))["timestamp"] for wall_ms in (10_000, 9_001, 9_001, 9_001)]
+
+    assert asked == [10_000, 10_001, 9_001, 9_002]
+
+
 @pytest.mark.parametrize(
     ("expire", "renewed_after_s"),
     [

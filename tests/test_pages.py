@@ -32,7 +32,7 @@ def test_what_came_once_is_kept_in_order(pages: tuple[str, ...], held: str) -> N
     found = read(*pages)
 
     assert [each.instance_id for each in found.instances] == list(held)
-    assert (found.repeats, found.contradiction) == (False, "")
+    assert (found.repeats, found.contradiction, found.starts_at_1) == (False, "", False)
 
 
 @pytest.mark.parametrize(

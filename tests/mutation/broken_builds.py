@@ -148,8 +148,8 @@ LOOKING_UP = (
         "P7",
         "reconcile/doubt.py",
         (
-            "    if not counted:\n        return ReadAgain(half)\n",
-            "    if counted:\n        return Absent()\n",
+            "    if first is None:\n        return ReadAgain(half)\n",
+            "    if first is not None:\n        return Absent()\n",
         ),
     )("test_reconcile.py::test_absent_is_concluded_when_the_table_says[False-reads4-expected4]"),
     build(

@@ -261,7 +261,7 @@ def try_module(name: str) -> None:
     start = time.monotonic()
     if not survives(name, compile(path.read_text("utf-8"), str(path), "exec"), 120):
         raise SystemExit(f"{name}: its tests fail without any change")
-    limit_s = 5 + 5 * (time.monotonic() - start)
+    limit_s = 3 + 3 * (time.monotonic() - start)
     tried = left = 0
     for mutant in mutants(path):
         tried += 1
