@@ -48,7 +48,7 @@ TESTS = {
     "reconcile.doubt": ("reconcile",),
     "reconcile.calibration": ("reconcile",),
     "reconcile.pages": ("pages",),
-    "reader.fields": ("times", "reader_csv", "reader_jsonl"),
+    "reader.fields": ("fields", "times"),
     "reader.times": ("times", "reader_csv", "reader_jsonl"),
     "gateway.auth": ("auth",),
     "gateway.envelope": ("envelope",),
