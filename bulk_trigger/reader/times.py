@@ -72,7 +72,7 @@ class Times:
         """Never guess the unit; but say which one would make sense."""
         size = "small" if number * 1000 // _PER_S[self._unit] < LEAST_MS else "large"
         message = f"{quote(text)} is too {size} for a time in {_UNIT_NAMES[self._unit]}"
-        for unit in sorted(_PER_S, key=lambda unit: not 10**9 <= number // _PER_S[unit] < 10**10):
+        for unit in _PER_S:
             if _fits(number, unit):
                 date = _write(number * 1000 // _PER_S[unit])
                 return Refusal("wrong-unit", message, f"if it means {date}, pass --time-unit {unit}")
