@@ -68,6 +68,7 @@ def test_a_time_in_canonical_form_is_read_exactly(unit: str, text: str, expected
         ("ms", "21010101", "wrong-unit", "are accepted"),
         ("ms", "202401011200", "bad-time", "2024-01-01T12:00:00Z"),
         ("ms", "20240101120000", "bad-time", "2024-01-01T12:00:00Z"),
+        ("ms", "20240101120007", "bad-time", "2024-01-01T12:00:07Z"),
         ("us", "20240101120000000", "bad-time", "2024-01-01T12:00:00Z"),
         ("s", "202401011200", "bad-time", "2024-01-01T12:00:00Z"),
         ("ms", "-1574385824000", "bad-time", ""),
@@ -121,6 +122,22 @@ def test_a_number_in_the_wrong_unit_is_too_small_or_too_large(unit: str, text: s
 
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, what in refusal.message) == ("wrong-unit", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("11/22/2019", "is not ISO 8601"),
+        ("20240101T120000Z", "is not ISO 8601"),
+        ("trigger-time", "is a second header"),
+        ("tomorrow", "is not a trigger time"),
+    ],
+)
+def test_a_date_of_another_notation_is_told_from_what_is_no_time(text: str, what: str) -> None:
+    refusal = Times().read(text)
+
+    assert isinstance(refusal, Refusal)
+    assert what in refusal.message
 
 
 def test_times_are_accepted_from_1973_to_the_end_of_9999() -> None:
