@@ -30,6 +30,8 @@ NOON = 1704110400000  # 2024-01-01T12:00:00Z
         ("ms", "2024-01-01T20:00:00+08:00", NOON),
         ("ms", "2024-01-01T20:00:00 +0800", NOON),
         ("ms", "2024-01-01T20:00:00+08", NOON),
+        ("ms", "2024-01-01T20:30:00+0830", NOON),
+        ("ms", "2024-01-02T11:59:00+23:59", NOON),
         ("ms", "2024-01-01T06:30:00-05:30", NOON),
         ("ms", "2024-01-01T12:00:00.5Z", NOON + 500),
         ("ms", "2024-01-01T12:00:00,025Z", NOON + 25),
@@ -186,6 +188,7 @@ def test_a_time_without_offset_is_read_in_the_given_zone(zone: str, text: str, e
         ("Europe/Berlin", "2024-03-31T02:59:59", "time-gap", "its offset"),
         ("Europe/Berlin", "2024-10-27T02:30", "time-twice", "2024-10-27T02:30+02:00 for the first"),
         ("America/New_York", "2024-11-03T01:00", "time-twice", "2024-11-03T01:00-05:00 for the second"),
+        ("Europe/London", "2024-10-27T01:30", "time-twice", "2024-10-27T01:30+00:00 for the second"),
         ("Australia/Lord_Howe", "2024-10-06T02:15", "time-gap", "+11:00"),
     ],
 )
