@@ -53,7 +53,7 @@ TESTS = {
     "gateway.auth": ("auth",),
     "gateway.envelope": ("envelope",),
     "gateway.headers": ("envelope",),
-    "journal.accounting": ("journal_check", "journal"),
+    "journal.accounting": ("journal_check", "accounting", "journal"),
     "journal.grouping": ("journal_import", "journal"),
 }
 
@@ -131,8 +131,13 @@ def _places(
 
 
 def _is_text(node: ast.AST) -> bool:
-    is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return is_docstring or isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr | ast.Assert)
+    """Whether it is for readers and type checkers only."""
+    match node:
+        case ast.Import() | ast.ImportFrom() | ast.JoinedStr() | ast.Assert():
+            return True
+        case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+    return False
 
 
 def _put(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> None:
