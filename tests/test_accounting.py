@@ -11,10 +11,9 @@ import pytest
 
 from bulk_trigger.journal import Journal
 
-
 TWICE = """
-INSERT INTO steps SELECT 99, epoch, row, state, at_ms, attempt, evidence, code, message, instance_id, via, flags,
-sent_ms, latency_ms, status, bytes_out FROM steps WHERE row = 1
+INSERT INTO steps SELECT 99, epoch, row, state, at_ms, attempt, evidence, code, message, instance_id, via,
+flags, sent_ms, latency_ms, status, bytes_out FROM steps WHERE row = 1
 """
 
 

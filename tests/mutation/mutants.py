@@ -132,12 +132,10 @@ def _places(
 
 def _is_text(node: ast.AST) -> bool:
     """Whether it is for readers and type checkers only."""
-    match node:
-        case ast.Import() | ast.ImportFrom() | ast.JoinedStr() | ast.Assert():
-            return True
-        case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
-            return True
-    return False
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_docstring or isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr | ast.Assert)
 
 
 def _put(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> None:
