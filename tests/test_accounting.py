@@ -10,6 +10,7 @@ from journals import bad_row, create, intent, job_rows, success
 import pytest
 
 from bulk_trigger.journal import Journal
+from bulk_trigger.model import BadRow, Row
 
 TWICE = """
 INSERT INTO steps SELECT 99, epoch, row, state, at_ms, attempt, evidence, code, message, instance_id, via,
@@ -20,7 +21,7 @@ flags, sent_ms, latency_ms, status, bytes_out FROM steps WHERE row = 1
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Rows 1 and 4 are invalid, rows 2 and 3 of flow 7 succeeded."""
-    rows = [bad_row(1), *job_rows(7, 7, first=2), bad_row(4)]
+    rows: list[Row | BadRow] = [bad_row(1), *job_rows(7, 7, first=2), bad_row(4)]
     journal = create(tmp_path, rows, skip_invalid=True)
     journal.write([intent(2)], [])
     journal.write([intent(3)], [success(2)])
