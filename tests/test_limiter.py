@@ -304,6 +304,11 @@ async def test_without_a_rate_what_was_measured_over_hardly_any_calls_cuts_nothi
     assert limiter.asked == 1.0
 
 
+async def test_what_is_asked_is_the_rate_of_the_shortest_window_in_whatever_order_they_come() -> None:
+    assert limiter_of(Rate(100, MINUTE), Rate(50, 1.0)).asked == 50.0
+    assert limiter_of(Rate(50, 1.0), Rate(100, MINUTE)).asked == 50.0
+
+
 async def test_calls_of_an_earlier_process_count() -> None:
     """P16: a restart does not refill a window."""
     rates = Rate(10, 1.0), Rate(100, MINUTE)
