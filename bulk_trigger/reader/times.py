@@ -72,9 +72,9 @@ class Times:
         """Never guess the unit; but say which one would make sense."""
         size = "small" if number * 1000 // _PER_S[self._unit] < LEAST_MS else "large"
         message = f"{quote(text)} is too {size} for a time in {_UNIT_NAMES[self._unit]}"
-        for unit in sorted(_PER_S, key=lambda unit: not 10**9 <= number // _PER_S[unit] < 10**10):
+        for unit, per_s in _PER_S.items():
             if _fits(number, unit):
-                date = _write(number * 1000 // _PER_S[unit])
+                date = _write(number * 1000 // per_s)
                 return Refusal("wrong-unit", message, f"if it means {date}, pass --time-unit {unit}")
         return Refusal(
             "wrong-unit", message, f"times from {_write(LEAST_MS)} to the end of 9999 are accepted"

@@ -32,8 +32,9 @@ class Pages:
             self._first = ids
         elif number == 1 and ids == self._first:
             return
-        self.repeats |= not self._seen.isdisjoint(ids)
+        known = len(self._seen)
         self._seen.update(ids)
+        self.repeats |= len(self._seen) < known + len(ids)
         self.instances += page
 
     @property
