@@ -25,9 +25,10 @@ LAYERS = (
     {"ports", "quantities", "files", "verdicts", "instances", "lanes", "health"},
     {"settings", "reconcile", "runlock", "recap"},
     {"limiter", "retry", "header", "totals"},
+    {"calls"},
     # the stages at the rim
-    {"reader", "gateway", "journal", "results", "summary", "planning"},
-    {"child"},
+    {"reader", "gateway", "journal", "results", "summary"},
+    {"child", "planning"},
     # the run
     {"run"},
     # what people and programs use
@@ -78,6 +79,7 @@ ONLY_IN = {
     "sqlite3": {"journal"},
     "rich": {"view", "report"},
     "click": {"cli"},
+    "cronsim": {"planning"},
     "ray": {"cluster"},
 }
 

@@ -1,0 +1,91 @@
+"""Calls that change nothing, one after the other: within the rate, with a good token, and patiently.
+
+A run has its own way to call (`run.dispatch`): it keeps hundreds under way and must know what each one did.
+Here a call that got no usable answer is simply made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from .errors import GatewayError
+from .health import Patience
+from .limiter import Limiter
+from .model import Job, Kind, Reply, Scope, Verdict
+from .ports import Clock, Gateway, SystemClock
+from .retry import pause_length
+from .settings import Settings
+from .verdicts import judge, judge_token
+
+_NOBODY = Job(0, 0, 0)  #: `judge` speaks of the reply to a job; a call that reads has none
+_TOKENS = 2  #: refused one after the other; then it is not the token
+
+
+class Calls:
+    """Asks a gateway."""
+
+    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._gateway = gateway
+        self._clock = clock or SystemClock()
+        self._limiter = Limiter(settings.rates, self._clock)
+        self._patience = Patience(settings.patience_s)
+        self._patience_s = settings.patience_s
+        self._bad = 0  #: replies in a row that were no use
+        self._refused_tokens = 0
+        self.made = 0  #: calls, those for tokens included
+
+    async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Make the call until it is answered: with a success, or with a refusal of what was asked for.
+
+        Raises `GatewayError` when it concerns every call (credentials, address), or patience ends.
+        """
+        while True:
+            await self._prepare()
+            reply = await self._send(call)
+            if reply.success and reply.status == 200 and reply.fault is None:
+                self._good()
+                return reply
+            verdict = judge(_NOBODY, reply)
+            if verdict.kind is Kind.REFUSED and verdict.scope is not Scope.EVERYONE:
+                self._good()
+                return reply
+            if verdict.kind is Kind.TOKEN:
+                self._gateway.refuse_token(reply.token)
+                self._refused_tokens += 1
+            await self._bear(reply, verdict, fatal=self._refused_tokens >= _TOKENS)
+
+    async def _prepare(self) -> None:
+        while not self._gateway.ready:
+            reply = await self._send(self._gateway.prepare)
+            verdict = judge_token(reply)
+            if not verdict.good:
+                await self._bear(reply, verdict)
+
+    async def _send(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
+        await self._limiter.admit(1)
+        self._limiter.started()
+        self.made += 1
+        return await call()
+
+    def _good(self) -> None:
+        self._patience.good()
+        self._bad = self._refused_tokens = 0
+
+    async def _bear(self, reply: Reply, verdict: Verdict, *, fatal: bool = False) -> None:
+        """Wait before the next try. Raises `GatewayError` if there is no use in one."""
+        why = f"{verdict.code} {verdict.message}".strip()
+        if fatal or verdict.scope is Scope.EVERYONE:
+            raise GatewayError(f"the gateway refuses us: {why}")
+        if self._patience.bad(self._clock.monotonic()):
+            raise GatewayError(f"no good reply for {self._patience_s:g} s: {why}")
+        if verdict.kind is Kind.TOKEN:
+            return
+        seconds = pause_length(reply.retry_after_s, self._bad)
+        self._bad += 1
+        if verdict.kind is Kind.THROTTLED:
+            self._patience.excuse(seconds)
+            self._limiter.pause(seconds)
+        else:
+            await anyio.sleep(seconds)

@@ -1,0 +1,118 @@
+"""What is said about a plan: how many, from when to when, how long it takes, what the clock did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+import shlex
+from typing import Any
+
+from ..cells import clean, iso_time
+from ..planning.cadence import Irregular
+from ..planning.plan import Plan, Totals
+from ..planning.zones import Zone
+from ..quantities import Rate, format_duration
+from ..recap import counted
+from ..settings import Settings
+from .console import Console
+from .forecast import forecast
+
+_FLOWS = 10  #: shown of them
+_ODD_TIMES = 20
+
+
+def tell_plan(console: Console, plan: Plan, totals: Totals, settings: Settings, place: Path | None) -> None:
+    """Say it on standard error; standard output may hold the list."""
+    lines = list(_in_words(plan, totals, settings, place))
+    console.tell("plan", "\n".join(lines), always=True, **facts_of(plan, totals, settings, place))
+
+
+def facts_of(plan: Plan, totals: Totals, settings: Settings, place: Path | None) -> dict[str, Any]:
+    """The same for programs."""
+    estimate = forecast(totals.rows, totals.longest, settings.rates, settings.in_flight)
+    return {
+        "output": str(place) if place else "-",
+        "rows": totals.rows,
+        "flows": len(totals.per_flow),
+        "rowsPerFlow": {str(flow_id): rows for flow_id, rows in totals.per_flow.items()},
+        "firstTime": None if totals.first_ms is None else iso_time(totals.first_ms),
+        "lastTime": None if totals.last_ms is None else iso_time(totals.last_ms),
+        "from": iso_time(plan.span.from_ms),
+        "to": iso_time(plan.span.to_ms),
+        "timezone": plan.zone.name,
+        "cadences": plan.cadences,
+        "dst": [
+            {
+                "wall": each.wall.isoformat(),
+                "exists": "twice" if each.exists else "never",
+                "planned": [iso_time(ms) for ms in each.planned_ms],
+            }
+            for each in plan.irregular
+        ],
+        "rates": [str(rate) for rate in settings.rates],
+        "estimate": {"seconds": round(estimate.seconds, 1), "decidedBy": estimate.decided_by},
+        "quotas": [
+            {"rate": str(rate), "usedUpAfterSeconds": after} for rate, after in _quotas(settings, totals.rows)
+        ],
+        "notes": plan.notes,
+    }
+
+
+def _in_words(plan: Plan, totals: Totals, settings: Settings, place: Path | None) -> Iterator[str]:
+    where = f" -> {place}" if place else ""
+    yield f"{counted(totals.rows, 'row')} of {counted(len(totals.per_flow), 'flow')}{where}"
+    for cadence in plan.cadences:
+        yield f"  cadence  {clean(cadence)}"
+    yield f"  range    {_time(plan.zone, plan.span.from_ms)} to before {_time(plan.zone, plan.span.to_ms)}"
+    if totals.first_ms is not None and totals.last_ms is not None:
+        yield f"  first    {_time(plan.zone, totals.first_ms)}"
+        yield f"  last     {_time(plan.zone, totals.last_ms)}"
+    yield f"  per flow {_per_flow(totals)}"
+    for each in plan.irregular[:_ODD_TIMES]:
+        yield f"  clock    {_odd_time(each, plan.zone)}"
+    if len(plan.irregular) > _ODD_TIMES:
+        yield f"           and {len(plan.irregular) - _ODD_TIMES:,} times more"
+    if totals.rows:
+        estimate = forecast(totals.rows, totals.longest, settings.rates, settings.in_flight)
+        yield f"  takes    {format_duration(estimate.seconds)} or more: {estimate.decided_by}"
+    for rate, after in _quotas(settings, totals.rows):
+        if after is None:
+            yield f"  quota    {rate} is enough for it"
+        else:
+            left = counted(totals.rows - rate.count, "row")
+            yield f"  quota    {rate} is used up after {format_duration(after)}; {left} have to wait for it"
+    for note in plan.notes:
+        yield f"  note     {clean(note)}"
+    if place and totals.rows:
+        yield f"  next     bulk-trigger check {shlex.quote(str(place))}"
+
+
+def _time(zone: Zone, ms: int) -> str:
+    return zone.text(ms // 1000)
+
+
+def _per_flow(totals: Totals) -> str:
+    shown = [f"{flow_id}: {rows:,}" for flow_id, rows in totals.per_flow.most_common(_FLOWS)]
+    more = len(totals.per_flow) - len(shown)
+    return ", ".join(shown) + (f", and {counted(more, 'flow')} more" if more else "")
+
+
+def _odd_time(odd: Irregular, zone: Zone) -> str:
+    what = "comes twice" if odd.exists else "does not exist"
+    done = " and ".join(_time(zone, ms) for ms in odd.planned_ms) or "left out"
+    return f"{odd.wall.isoformat(' ')} {what} in {zone.name}: {done}"
+
+
+def _quotas(settings: Settings, rows: int) -> list[tuple[Rate, float | None]]:
+    """The windows that only count, and the seconds after which each is used up; None if it never is.
+
+    Until then the shortest window sets the pace; retries and look-ups count as well, and come on top.
+    """
+    if len(settings.rates) < 2:
+        return []
+    pace = min(settings.rates, key=lambda rate: rate.per_s)
+    return [
+        (rate, rate.count / pace.per_second if rows > rate.count else None)
+        for rate in sorted(settings.rates, key=lambda rate: rate.per_s)
+        if rate is not pace
+    ]
