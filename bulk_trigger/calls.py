@@ -1,4 +1,4 @@
-"""Calls that change nothing, one after the other: within the rate, with a good token, and patiently.
+"""Calls that change nothing: within the rate, with a good token, and patiently.
 
 A run has its own way to call (`run.dispatch`): it keeps hundreds under way and must know what each one did.
 Here a call that got no usable answer is simply made again.
@@ -33,8 +33,8 @@ class Calls:
         self._patience = Patience(settings.patience_s)
         self._patience_s = settings.patience_s
         self._bad = 0  #: replies in a row that were no use
-        self._refused_tokens = 0
-        self.made = 0  #: calls, those for tokens included
+        self._refused_tokens: set[int] = set()  #: since the last good reply
+        self._turn = anyio.Lock()  #: the limiter and the token are asked by one at a time
 
     async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
         """Make the call until it is answered: with a success, or with a refusal of what was asked for.
@@ -42,8 +42,10 @@ class Calls:
         Raises `GatewayError` when it concerns every call (credentials, address), or patience ends.
         """
         while True:
-            await self._prepare()
-            reply = await self._send(call)
+            async with self._turn:
+                await self._prepare()
+                await self._slot()
+            reply = await call()
             if reply.success and reply.status == 200 and reply.fault is None:
                 self._good()
                 return reply
@@ -53,25 +55,25 @@ class Calls:
                 return reply
             if verdict.kind is Kind.TOKEN:
                 self._gateway.refuse_token(reply.token)
-                self._refused_tokens += 1
-            await self._bear(reply, verdict, fatal=self._refused_tokens >= _TOKENS)
+                self._refused_tokens |= {reply.token} - {0}
+            await self._bear(reply, verdict, fatal=len(self._refused_tokens) >= _TOKENS)
 
     async def _prepare(self) -> None:
         while not self._gateway.ready:
-            reply = await self._send(self._gateway.prepare)
+            await self._slot()
+            reply = await self._gateway.prepare()
             verdict = judge_token(reply)
             if not verdict.good:
                 await self._bear(reply, verdict)
 
-    async def _send(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def _slot(self) -> None:
         await self._limiter.admit(1)
         self._limiter.started()
-        self.made += 1
-        return await call()
 
     def _good(self) -> None:
         self._patience.good()
-        self._bad = self._refused_tokens = 0
+        self._bad = 0
+        self._refused_tokens.clear()
 
     async def _bear(self, reply: Reply, verdict: Verdict, *, fatal: bool = False) -> None:
         """Wait before the next try. Raises `GatewayError` if there is no use in one."""

@@ -28,7 +28,7 @@ from bulk_trigger.reconcile import (
     conclude,
     first_read,
 )
-from bulk_trigger.reconcile.lookups import PAGES
+from bulk_trigger.reconcile.pages import PAGES
 
 virtually = pytest.mark.asyncio(loop_factories=["virtual"])
 

@@ -24,6 +24,14 @@ def plan(ctx: click.Context, /, **_: Any) -> int:
       bulk-trigger plan --flow 3377 --from 2024-03-01 --to 2024-04-01 --every 1h -o march.csv
       bulk-trigger plan --flows flows.txt --from 2024-03-01 --duration 31d --timezone Asia/Shanghai \
           --cron '0 5 * * *' -o march.csv
+
+    \b
+    After an outage: what never ran, and what ended badly.
+      bulk-trigger plan --missing --flows flows.txt --cron-from-flow --from 2024-03-11 --to 2024-03-12 ...
+      bulk-trigger plan --failed --from 2024-03-11T22:00+08:00 --duration 10h -o failed.csv --gateway ...
+
+    Exit codes: 0 the list is written; 2 the call is wrong; 4 the gateway cannot be asked, or what it lists
+    contradicts itself. Then there is no list: a shorter one would lose rows.
     """
     from .planned import make_plan  # noqa: PLC0415 - the engine, which --help does without
 

@@ -57,6 +57,27 @@ RANGE = together(
     ),
 )
 
+RECOVERY = together(
+    flag(
+        "Recovery",
+        "--missing",
+        is_flag=True,
+        help="Only the times for which the gateway has no instance of the flow.",
+    ),
+    flag(
+        "Recovery",
+        "--failed",
+        is_flag=True,
+        help="The times whose instance ended badly, of these flows or, without any, of all.",
+    ),
+    flag(
+        "Recovery",
+        "--status",
+        metavar="NAME,...",
+        help="What counts as failed: fail, internal-error, timeout, cancel, skip.  [default: all but skip]",
+    ),
+)
+
 CADENCE = together(
     flag("Cadence", "--every", metavar="DURATION", help="At this distance: 15m, 1h."),
     flag("Cadence", "--cron", metavar="EXPR", help="'0 5 * * *' (Unix), or '0 0 5 * * ?' (Quartz)."),
@@ -98,4 +119,4 @@ LIST = together(
     flag("Output", "--force", is_flag=True, help="Replace a file that exists."),
 )
 
-PLAN = together(FLOWS, RANGE, CADENCE, LIST, TARGET, PACE_OF_READS, CONFIG, DISPLAY)
+PLAN = together(FLOWS, RANGE, CADENCE, RECOVERY, LIST, TARGET, PACE_OF_READS, CONFIG, DISPLAY)

@@ -14,9 +14,12 @@ from ..errors import SettingsError
 from ..files import check_target
 from ..planning.cadence import ByCron, Cadence, Dst, every
 from ..planning.cron import Dialect, parse_cron
+from ..planning.failed import USUAL, read_statuses
+from ..planning.history import History
 from ..planning.plan import Plan, Totals, due, in_order, with_business_date
 from ..planning.ranges import Range, make_range
-from ..planning.schedules import Schedule, ask_schedule, ask_zone
+from ..planning.recovery import add_failed, keep_missing, until
+from ..planning.schedules import Schedule, ask_now, ask_schedule, ask_zone
 from ..planning.writing import Format, write_jobs
 from ..planning.zones import Zone, open_zone
 from ..ports import Catalogue
@@ -41,13 +44,14 @@ def make_plan(ctx: click.Context, console: Console) -> int:
         check_target(place, force=flags["force"])
     flow_ids = read_flow_ids(flags["flow"], flags["flows"])
     _check_flags(flags, flow_ids)
-    asks = flags["cron_from_flow"]
+    asks = any(flags[name] for name in ("cron_from_flow", "missing", "failed"))
     settings = reading_settings_of(ctx, asks=asks)
     if asks:
+        console.tell("asking", "asking the gateway; the lists of instances may take a while")
         plan = ask(settings, console, partial(_ask, flags, flow_ids))
     else:
         zone = open_zone(flags["timezone"] or _UTC)
-        plan = _by_schedule(flags, flow_ids, zone, _span(flags, zone), [])
+        plan, _ = _by_schedule(flags, flow_ids, zone, _span(flags, zone), [])
     if flags["business_date"]:
         with_business_date(plan)
     totals = Totals(plan.flow_ids)
@@ -69,9 +73,18 @@ def _place(output: str, form: Format | None) -> tuple[Path | None, Format]:
 
 
 def _check_flags(flags: Flags, flow_ids: Sequence[int]) -> None:
+    given = [flag for name, flag in _CADENCES.items() if flags[name]]
+    if flags["status"] and not flags["failed"]:
+        raise SettingsError("--status says what counts as failed: it needs --failed")
+    if flags["failed"] and not flags["missing"]:
+        if given:
+            raise SettingsError(
+                f"--failed goes by the instances that exist, so {given[0].split()[0]} has no meaning; "
+                "drop it, or add --missing for the times that have none"
+            )
+        return
     if not flow_ids:
         raise SettingsError("no flows; name them with --flow 3377, or with --flows FILE")
-    given = [flag for name, flag in _CADENCES.items() if flags[name]]
     if len(given) != 1:
         many = f"only one of {', '.join(given)}" if given else f"one of {', '.join(_CADENCES.values())}"
         raise SettingsError(f"when are the flows due? Give {many}")
@@ -84,19 +97,36 @@ def _span(flags: Flags, zone: Zone) -> Range:
 
 
 async def _ask(flags: Flags, flow_ids: Sequence[int], calls: Calls, gateway: Catalogue) -> Plan:
-    zone = open_zone(flags["timezone"]) if flags["timezone"] else await ask_zone(calls, gateway)
-    schedules = [await ask_schedule(calls, gateway, flow_id) for flow_id in flow_ids]
-    return _by_schedule(flags, flow_ids, zone, _span(flags, zone), schedules)
+    statuses = read_statuses(flags["status"]) if flags["status"] else USUAL
+    from_flow = flags["cron_from_flow"]
+    if from_flow and not flags["timezone"]:
+        zone = await ask_zone(calls, gateway)
+    else:
+        zone = open_zone(flags["timezone"] or _UTC)
+    span = _span(flags, zone)
+    schedules = [await ask_schedule(calls, gateway, flow_id) for flow_id in flow_ids] if from_flow else []
+    if flags["missing"] or not flags["failed"]:
+        plan, times_ms = _by_schedule(flags, flow_ids, zone, span, schedules)
+    else:
+        plan, times_ms = Plan(zone=zone, span=span, jobs=(), flow_ids=flow_ids), {}
+    if flags["missing"] or flags["failed"]:
+        now_ms = await ask_now(calls, gateway)
+        history = await History(calls, gateway).read(flow_ids, until(span, now_ms))
+        if flags["missing"]:
+            keep_missing(plan, times_ms, history, now_ms)
+        if flags["failed"]:
+            add_failed(plan, history, statuses)
+    return plan
 
 
 def _by_schedule(
     flags: Flags, flow_ids: Sequence[int], zone: Zone, span: Range, schedules: Sequence[Schedule]
-) -> Plan:
-    """Plan every time at which the flows are due."""
+) -> tuple[Plan, dict[int, list[int]]]:
+    """Plan every time at which the flows are due; gives those times as well."""
     cadences = _cadences(flags, flow_ids, zone, span, schedules)
     when = due(cadences, span)
     off = [str(schedule.flow_id) for schedule in schedules if not schedule.is_on]
-    return Plan(
+    plan = Plan(
         zone=zone,
         span=span,
         jobs=in_order(when.times_ms),
@@ -105,6 +135,7 @@ def _by_schedule(
         irregular=when.irregular,
         notes=[f"switched off, and planned all the same: flow {', '.join(off)}"] if off else [],
     )
+    return plan, when.times_ms
 
 
 def _cadences(

@@ -1,4 +1,4 @@
-"""What the gateway says of a flow's own schedule, and of the zone in which it is kept."""
+"""What the gateway says of a flow's own schedule, of the zone in which it is kept, and of the time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from ..calls import Calls
 from ..cells import clean
-from ..errors import InputError, SettingsError
+from ..errors import GatewayError, InputError, SettingsError
 from ..model import Reply
 from ..ports import Catalogue
 from .zones import Zone, open_zone
@@ -44,6 +44,14 @@ async def ask_zone(calls: Calls, gateway: Catalogue) -> Zone:
     except SettingsError:  # it tells something, but no zone
         pass
     raise SettingsError(f"the gateway does not tell its time zone ({_why(reply)}); pass --timezone")
+
+
+async def ask_now(calls: Calls, gateway: Catalogue) -> int:
+    """Ask for the gateway's clock, in epoch milliseconds. Raises `GatewayError` if it does not tell."""
+    reply = await calls.ask(gateway.current_time)
+    if not reply.success or type(reply.data) is not int:
+        raise GatewayError(f"the gateway does not tell the time ({_why(reply)}), so nobody knows what is due")
+    return reply.data
 
 
 def _why(reply: Reply) -> str:

@@ -57,25 +57,26 @@ class Zone:
         """A moment as `2024-03-31T03:00:00+02:00`."""
         return datetime.fromtimestamp(epoch_s, UTC).astimezone(self._info).isoformat()
 
+    def ahead_s(self, epoch_s: int) -> int:
+        """By how many seconds the clock is ahead of UTC then."""
+        return (self.wall(epoch_s) - _EPOCH) // _SECOND - epoch_s
+
     def changes_between(self, start_s: int, end_s: int) -> bool:
         """Whether the clock is put forward or back between two moments."""
         day = 86400
-        offsets = {self._seconds_at(at) for at in (*range(start_s, end_s, day), end_s)}
+        offsets = {self.ahead_s(at) for at in (*range(start_s, end_s, day), end_s)}
         return len(offsets) > 1
 
     def _change(self, before: int, after: int) -> int:
         """The moment between the two at which the clock is put forward."""
-        old = self._seconds_at(before)
+        old = self.ahead_s(before)
         while after - before > 1:
             middle = (before + after) // 2
-            if self._seconds_at(middle) == old:
+            if self.ahead_s(middle) == old:
                 before = middle
             else:
                 after = middle
         return after
-
-    def _seconds_at(self, epoch_s: int) -> int:
-        return (self.wall(epoch_s) - _EPOCH) // _SECOND - epoch_s
 
     def _seconds_ahead(self, wall: datetime, fold: int) -> int:
         return (self._info.utcoffset(wall.replace(fold=fold)) or timedelta()) // _SECOND

@@ -1,11 +1,11 @@
 """The flows of the pretended gateway: which exist, whose they are, and what they look like."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from .scenario import FlowList, Flows
+from .scenario import FlowList, Flows, Schedule
 from .tokens import USER_ID
 
 
@@ -32,8 +32,9 @@ def _range(text: str) -> range:
 class FlowBook:
     """What is known about flows. A flow is described by the scenario, and is on until it is switched off."""
 
-    def __init__(self, flows: Flows, instance_type: int) -> None:
+    def __init__(self, flows: Flows, schedules: Sequence[Schedule], instance_type: int) -> None:
         self._flows = flows
+        self._schedules = tuple((FlowSet(each.flows), each) for each in schedules)
         self._type = instance_type
         self._missing, self._foreign = FlowSet(flows.missing), FlowSet(flows.foreign)
         self._locked, self._no_task = FlowSet(flows.locked), FlowSet(flows.no_task)
@@ -70,8 +71,8 @@ class FlowBook:
             "createTime": "2019-07-18 07:49:10.0",
             "updateUser": owner,
             "updateTime": "2019-07-18 07:49:10.0",
-            "freq": self._flows.freq,
-            "cycle": self._flows.cycle,
+            "freq": self._schedule(flow_id).freq,
+            "cycle": self._schedule(flow_id).cycle,
             "parameters": "[]",
             "owner": owner,
             "visitor": "",
@@ -101,8 +102,11 @@ class FlowBook:
             "flowId": str(flow_id),
             "flowName": flow_name(flow_id),
             "editable": flow_id not in self._locked,
-            "cycle": self._flows.cycle,
+            "cycle": self._schedule(flow_id).cycle,
         }
+
+    def _schedule(self, flow_id: int) -> Schedule | Flows:
+        return next((each for flows, each in self._schedules if flow_id in flows), self._flows)
 
 
 def _briefly(flow_ids: Iterable[int]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ import orjson
 from . import scenario as given
 from .chance import dice, lognormal
 from .flows import flow_name
+from .history import remember
 from .scenario import Scenario
 from .tokens import USER_ID
 
@@ -67,12 +68,15 @@ class Instances:
         self._by_hour: defaultdict[int, list[Instance]] = defaultdict(list)
         self._free_at: dict[int, float] = {}  # flow id -> when the last one of its queue ends
         for before in scenario.instances:
-            self._add(_existing(before, self.predict(before.flow, before.trigger_time)))
+            self._add(_existing(before, before.id or self.predict(before.flow, before.trigger_time)))
+        for scheduled, digits in remember(scenario.history, seed):
+            predicted = self.predict(scheduled.flow, scheduled.trigger_time, digits)
+            self._add(_existing(scheduled, predicted))
 
-    def predict(self, flow_id: int, trigger_time: int) -> str:
+    def predict(self, flow_id: int, trigger_time: int, digits: int | None = None) -> str:
         """Return the id that an instance of this job gets."""
         moment = datetime.fromtimestamp(trigger_time / 1000, zone(self._scenario.id_timezone))
-        return f"{flow_id}-{moment.strftime(_ID_FORMATS[self._scenario.id_digits])}"
+        return f"{flow_id}-{moment.strftime(_ID_FORMATS[digits or self._scenario.id_digits])}"
 
     def create(self, flow_id: int, trigger_time: int, now: float) -> Instance:
         """Create an instance; it starts when its flow is free."""
@@ -165,11 +169,11 @@ def zone(name: str) -> timezone:
     return timezone(timedelta(hours=int(name.removeprefix("GMT"))))
 
 
-def _existing(before: given.Instance, predicted: str) -> Instance:
+def _existing(before: given.Instance, instance_id: str) -> Instance:
     """Return an instance that ran at its trigger time; a live one never ends."""
     is_live = before.status in LIVE
     return Instance(
-        before.id or predicted,
+        instance_id,
         before.flow,
         before.trigger_time,
         before.trigger_time / 1000,

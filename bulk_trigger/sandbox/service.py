@@ -28,7 +28,7 @@ class Service:
     def __init__(self, scenario: Scenario, seed: int, ledger: Ledger) -> None:
         self._scenario = scenario
         self._ledger = ledger
-        self._flows = FlowBook(scenario.flows, scenario.instance_type)
+        self._flows = FlowBook(scenario.flows, scenario.schedules, scenario.instance_type)
         self._instances = Instances(scenario, seed)
         self._apis: Mapping[str, Callable[[Call, int, float], Reply]] = {
             "trigger": self._trigger,
