@@ -6,7 +6,8 @@ Here a call that got no usable answer is simply made again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import anyio
 
@@ -15,19 +16,34 @@ from .health import Patience
 from .limiter import Limiter
 from .model import Job, Kind, Reply, Scope, Verdict
 from .ports import Clock, Gateway, SystemClock
+from .quantities import format_duration
 from .retry import pause_length
 from .settings import Settings
 from .verdicts import judge, judge_token
 
 _NOBODY = Job(0, 0, 0)  #: `judge` speaks of the reply to a job; a call that reads has none
+_ANSWERS = {Kind.REFUSED, Kind.REPEATED}  #: to what was asked for
+_AT_ONCE = 8  #: subjects that are asked about at the same time
 _TOKENS = 2  #: refused one after the other; then it is not the token
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 
 class Calls:
     """Asks a gateway."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: Settings,
+        *,
+        notice: Callable[[str], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`notice` is told, in a sentence, when there is something to wait for."""
         self._gateway = gateway
+        self._notice = notice
         self._clock = clock or SystemClock()
         self._limiter = Limiter(settings.rates, self._clock)
         self._patience = Patience(settings.patience_s)
@@ -50,13 +66,33 @@ class Calls:
                 self._good()
                 return reply
             verdict = judge(_NOBODY, reply)
-            if verdict.kind is Kind.REFUSED and verdict.scope is not Scope.EVERYONE:
+            if verdict.kind in _ANSWERS and verdict.scope is not Scope.EVERYONE:
                 self._good()
                 return reply
             if verdict.kind is Kind.TOKEN:
                 self._gateway.refuse_token(reply.token)
                 self._refused_tokens |= {reply.token} - {0}
             await self._bear(reply, verdict, fatal=len(self._refused_tokens) >= _TOKENS)
+
+    async def ask_all(self, subjects: Iterable[_S], ask: Callable[[_S], Awaitable[_T]]) -> list[_T]:
+        """Ask about many subjects, several at a time; gives the answers in their order.
+
+        Raises what `ask` raises; nothing more is asked then.
+        """
+        answers: dict[int, _T] = {}
+        room = anyio.CapacityLimiter(_AT_ONCE)
+
+        async def ask_one(number: int, subject: _S) -> None:
+            async with room:
+                answers[number] = await ask(subject)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for number, subject in enumerate(subjects):
+                    tasks.start_soon(ask_one, number, subject)
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        return [answers[number] for number in sorted(answers)]
 
     async def _prepare(self) -> None:
         while not self._gateway.ready:
@@ -81,9 +117,11 @@ class Calls:
         if fatal or verdict.scope is Scope.EVERYONE:
             raise GatewayError(f"the gateway refuses us: {why}")
         if self._patience.bad(self._clock.monotonic()):
-            raise GatewayError(f"no good reply for {self._patience_s:g} s: {why}")
+            raise GatewayError(f"no good reply for {format_duration(self._patience_s)}: {why}")
         if verdict.kind is Kind.TOKEN:
             return
+        if not self._bad:
+            self._notice(f"no good reply ({why}); trying again for up to {format_duration(self._patience_s)}")
         seconds = pause_length(reply.retry_after_s, self._bad)
         self._bad += 1
         if verdict.kind is Kind.THROTTLED:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 
 from ..calls import Calls
+from ..cells import clean
 from ..gateway import Credentials
 from ..launch import reach
 from ..ports import Catalogue
@@ -31,17 +32,25 @@ def ask(settings: Settings, console: Console, questions: Questions[_T]) -> _T:
             settings,
             Path(place),
             credentials,
+            console,
             questions,
             backend_options={"use_uvloop": os.name != "nt"},
         )
 
 
 async def _ask(
-    settings: Settings, place: Path, credentials: Credentials | None, questions: Questions[_T]
+    settings: Settings,
+    place: Path,
+    credentials: Credentials | None,
+    console: Console,
+    questions: Questions[_T],
 ) -> _T:
+    def notice(text: str) -> None:
+        console.tell("notice", f"note: {clean(text)}")
+
     async with reach(settings, place, credentials) as gateway:
         try:
-            return await questions(Calls(gateway, settings), gateway)
+            return await questions(Calls(gateway, settings, notice=notice), gateway)
         finally:
             with anyio.CancelScope(shield=True):
                 await gateway.aclose()

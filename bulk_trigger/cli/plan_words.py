@@ -19,6 +19,7 @@ from .forecast import forecast
 
 _FLOWS = 10  #: shown of them
 _ODD_TIMES = 20
+_HOUR_S = 3600.0
 
 
 def tell_plan(console: Console, plan: Plan, totals: Totals, settings: Settings, place: Path | None) -> None:
@@ -104,15 +105,15 @@ def _odd_time(odd: Irregular, zone: Zone) -> str:
 
 
 def _quotas(settings: Settings, rows: int) -> list[tuple[Rate, float | None]]:
-    """The windows that only count, and the seconds after which each is used up; None if it never is.
+    """The windows of an hour and longer that only count, and when each is used up; None if it never is.
 
-    Until then the shortest window sets the pace; retries and look-ups count as well, and come on top.
+    Seconds from the start, at the pace of the shorter windows. Look-ups count as well, and come on top.
     """
-    if len(settings.rates) < 2:
-        return []
-    pace = min(settings.rates, key=lambda rate: rate.per_s)
-    return [
-        (rate, rate.count / pace.per_second if rows > rate.count else None)
-        for rate in sorted(settings.rates, key=lambda rate: rate.per_s)
-        if rate is not pace
-    ]
+    found: list[tuple[Rate, float | None]] = []
+    shorter: list[Rate] = []
+    for rate in sorted(settings.rates, key=lambda rate: rate.per_s):
+        if shorter and rate.per_s >= _HOUR_S:
+            after = forecast(rate.count, 0, shorter, settings.in_flight).seconds
+            found.append((rate, round(after, 1) if rows > rate.count else None))
+        shorter.append(rate)
+    return found

@@ -104,7 +104,8 @@ async def _ask(flags: Flags, flow_ids: Sequence[int], calls: Calls, gateway: Cat
     else:
         zone = open_zone(flags["timezone"] or _UTC)
     span = _span(flags, zone)
-    schedules = [await ask_schedule(calls, gateway, flow_id) for flow_id in flow_ids] if from_flow else []
+    asked = flow_ids if from_flow else ()
+    schedules = await calls.ask_all(asked, partial(ask_schedule, calls, gateway))
     if flags["missing"] or not flags["failed"]:
         plan, times_ms = _by_schedule(flags, flow_ids, zone, span, schedules)
     else:
@@ -121,7 +122,7 @@ async def _ask(flags: Flags, flow_ids: Sequence[int], calls: Calls, gateway: Cat
 
 def _by_schedule(
     flags: Flags, flow_ids: Sequence[int], zone: Zone, span: Range, schedules: Sequence[Schedule]
-) -> tuple[Plan, dict[int, list[int]]]:
+) -> tuple[Plan, dict[int, Sequence[int]]]:
     """Plan every time at which the flows are due; gives those times as well."""
     cadences = _cadences(flags, flow_ids, zone, span, schedules)
     when = due(cadences, span)

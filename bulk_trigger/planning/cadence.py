@@ -10,7 +10,7 @@ Rule 3: no two times are in one UTC minute: their instances would have the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -46,7 +46,7 @@ class Irregular(msgspec.Struct, frozen=True):
 class Times(msgspec.Struct, frozen=True):
     """When a flow is due."""
 
-    ms: list[int]  #: epoch milliseconds, in order
+    ms: Sequence[int]  #: epoch milliseconds, in order
     irregular: list[Irregular] = []
 
 
@@ -70,7 +70,7 @@ class Every:
 
     def times(self, span: Range) -> Times:
         """All times in a range."""
-        return Times(list(range(span.from_ms, span.to_ms, self._period_ms)))
+        return Times(range(span.from_ms, span.to_ms, self._period_ms))
 
     def describe(self) -> str:
         """What the user is told of it."""

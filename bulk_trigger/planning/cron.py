@@ -26,7 +26,6 @@ _NICKNAMES: Mapping[str, str] = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_EVERY = ("*", "0/", "/")  #: how a field begins that means "every", or "every n-th"
 _ONE_STEP = re.compile(r"\b([0-9A-Z]+)-\1/[1-9][0-9]*")  #: `5-5/2` is 5; cronsim goes on to the end
 _SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
 
@@ -43,7 +42,7 @@ class Cron(msgspec.Struct, frozen=True):
 
     text: str
     dialect: Dialect
-    is_fixed: bool  #: names times of the day; otherwise it means "every so often", whatever the clock shows
+    is_fixed: bool  #: names times of the day; else minutes or hours begin with "every": `*`, or Quartz' `0/5`
     pattern: str  #: for cronsim, seconds first
     counts: Callable[[date], bool]  #: on which of the pattern's days it counts
 
@@ -69,13 +68,14 @@ def parse_cron(text: str, dialect: Dialect | None = None) -> Cron:
             f"cron {text!r} has {len(fields)} fields; Unix has 5 (minute hour day month weekday), "
             "Quartz 6 or 7 (second minute hour day month weekday [year])"
         )
-    clock = fields[:2] if dialect is Dialect.UNIX else fields[1:3]
+    is_unix = dialect is Dialect.UNIX
+    clock, every = (fields[:2], ("*",)) if is_unix else (fields[1:3], ("*", "/", "0/"))
     try:
-        pattern, counts = _unix(fields) if dialect is Dialect.UNIX else translate(fields)
+        pattern, counts = _unix(fields) if is_unix else translate(fields)
         CronSim(pattern, _SOME_DAY)
     except (CronSimError, SettingsError) as error:
         raise SettingsError(f"cron {text!r} is not understood as {dialect.title()}: {error}") from None
-    return Cron(text, dialect, not any(field.startswith(_EVERY) for field in clock), pattern, counts)
+    return Cron(text, dialect, not any(field.startswith(every) for field in clock), pattern, counts)
 
 
 def _unix(fields: Sequence[str]) -> tuple[str, Callable[[date], bool]]:

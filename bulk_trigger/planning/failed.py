@@ -8,8 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from ..errors import SettingsError
-from .history import Past
-from .moments import is_triggered
+from .moments import Past, is_triggered
 from .plan import PlannedJob
 
 COLUMNS = ("failedInstance", "failedStatus")

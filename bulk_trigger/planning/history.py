@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import anyio
-import msgspec
 from msgspec.structs import replace
 
 from ..calls import Calls
@@ -24,7 +22,7 @@ from ..instances import Instance, Lookup, count_in, instances_in, judge_lookup
 from ..model import MINUTE_MS, Reply
 from ..ports import Catalogue, InstanceQuery
 from ..reconcile import PAGES, Pages, is_no_page
-from .moments import learn_zone, trigger_ms
+from .moments import Past, learn_zone, trigger_ms
 from .ranges import Range
 from .schedules import ask_zone
 
@@ -32,21 +30,7 @@ _READS = 3  #: of a list that contradicts itself: instances may come up while it
 _TYPES = (0, 1, 2)  #: manual, periodic, temporary; each is a list of its own
 _WINDOW_MS = 31 * 86_400_000  #: of one list, if it is of one flow
 _WIDE_WINDOW_MS = 86_400_000  #: if it is of all flows
-_AT_ONCE = 8  #: flows whose lists are read at the same time
 _EVERY_FLOW = ""
-
-
-class Past(msgspec.Struct, frozen=True):
-    """An instance that exists, and the moment for which it was triggered."""
-
-    flow_id: int
-    trigger_time_ms: int
-    instance: Instance
-
-    @property
-    def minute(self) -> tuple[int, int]:
-        """What makes it one time of one flow."""
-        return self.flow_id, self.trigger_time_ms // MINUTE_MS
 
 
 class History:
@@ -60,20 +44,8 @@ class History:
 
     async def read(self, flow_ids: Sequence[int], span: Range) -> list[Past]:
         """All instances in the range, of these flows or, without any, of all. Raises `GatewayError`."""
-        read: list[list[Instance]] = [[] for _ in flow_ids or (0,)]
-        room = anyio.CapacityLimiter(_AT_ONCE)
-
-        async def read_flow(number: int, flow_id: int | None) -> None:
-            async with room:
-                read[number] = await self._read_flow(flow_id, span)
-
-        try:
-            async with anyio.create_task_group() as tasks:
-                for number, flow_id in enumerate(flow_ids or (None,)):
-                    tasks.start_soon(read_flow, number, flow_id)
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
-        instances = [each for part in read for each in part]
+        parts = await self._calls.ask_all(flow_ids or (None,), partial(self._read_flow, span))
+        instances = [each for part in parts for each in part]
         zone_s = learn_zone(instances)
         told_s = None if zone_s is not None or not instances else await self._told_zone()
         return list(_placed(instances, span, zone_s, told_s))
@@ -84,7 +56,7 @@ class History:
         except SettingsError:  # it does not tell
             return None
 
-    async def _read_flow(self, flow_id: int | None, span: Range) -> list[Instance]:
+    async def _read_flow(self, span: Range, flow_id: int | None) -> list[Instance]:
         found: dict[tuple[str, str], Instance] = {}
         for window in _windows(span, _WIDE_WINDOW_MS if flow_id is None else _WINDOW_MS):
             for kind in _TYPES:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ..model import MINUTE_MS
-from .history import Past
+from .moments import Past
 
 SETTLING_MS = 10 * MINUTE_MS  #: so long after its time an instance may still be about to be created
 

@@ -11,13 +11,29 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 import re
 
+import msgspec
+
 from ..instances import Instance
+from ..model import MINUTE_MS
 from ..reconcile.calibration import text_to_epoch
 
 _ID = re.compile(r"[0-9]+-([0-9]{14}|[0-9]{12}|[0-9]{10})")
 _FORMS = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M", 10: "%Y%m%d%H"}
 _HOUR_DIGITS = 10
 _QUARTER_S = 900  #: zones are whole quarters of an hour away from one another
+
+
+class Past(msgspec.Struct, frozen=True):
+    """An instance that exists, and the moment for which it was triggered."""
+
+    flow_id: int
+    trigger_time_ms: int
+    instance: Instance
+
+    @property
+    def minute(self) -> tuple[int, int]:
+        """What makes it one time of one flow."""
+        return self.flow_id, self.trigger_time_ms // MINUTE_MS
 
 
 def is_triggered(instance: Instance) -> bool:

@@ -68,14 +68,14 @@ class Totals:
 class Due(msgspec.Struct, frozen=True):
     """When flows are due."""
 
-    times_ms: dict[int, list[int]]  #: by flow, in order
+    times_ms: dict[int, Sequence[int]]  #: by flow, in order
     irregular: list[Irregular]
 
 
 def due(cadences: Mapping[int, Cadence], span: Range) -> Due:
     """When each flow is due in the range. What flows share is worked out once."""
     by_cadence: dict[Cadence, Times] = {}
-    times_ms: dict[int, list[int]] = {}
+    times_ms: dict[int, Sequence[int]] = {}
     for flow_id, cadence in cadences.items():
         if cadence not in by_cadence:
             by_cadence[cadence] = cadence.times(span)

@@ -7,8 +7,8 @@ import heapq
 
 from ..recap import counted
 from .failed import COLUMNS, Status, find_failed
-from .history import Past
 from .missing import find_missing
+from .moments import Past
 from .plan import Plan, PlannedJob, in_order
 from .ranges import Range
 

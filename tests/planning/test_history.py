@@ -12,7 +12,8 @@ from running import rig
 from bulk_trigger.calls import Calls
 from bulk_trigger.errors import GatewayError
 from bulk_trigger.gateway import HttpGateway
-from bulk_trigger.planning.history import History, Past
+from bulk_trigger.planning.history import History
+from bulk_trigger.planning.moments import Past
 from bulk_trigger.planning.ranges import Range
 from bulk_trigger.quantities import Rate
 from bulk_trigger.sandbox import Called

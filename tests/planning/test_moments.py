@@ -11,9 +11,8 @@ import pytest
 from bulk_trigger.errors import SettingsError
 from bulk_trigger.instances import Instance
 from bulk_trigger.planning.failed import USUAL, Status, find_failed, read_statuses
-from bulk_trigger.planning.history import Past
 from bulk_trigger.planning.missing import SETTLING_MS, find_missing
-from bulk_trigger.planning.moments import learn_zone, trigger_ms
+from bulk_trigger.planning.moments import Past, learn_zone, trigger_ms
 
 MINUTE_MS = 60_000
 DIGITS = {14: "%Y%m%d%H%M00", 12: "%Y%m%d%H%M", 10: "%Y%m%d%H"}

@@ -67,7 +67,7 @@ def test_what_is_said_is_true_for_programs_too(place: Place, capsys: pytest.Capt
     assert facts["dst"] == [
         {"wall": "2024-03-31T02:30:00", "exists": "never", "planned": ["2024-03-31T01:00:00.000Z"]}
     ]
-    assert facts["quotas"] == [{"rate": "20/d", "usedUpAfterSeconds": 10.0}]
+    assert facts["quotas"] == [{"rate": "20/d", "usedUpAfterSeconds": 9.5}]
     assert facts["estimate"] == {"seconds": 86400.0, "decidedBy": "--rate 20/d"}
 
 

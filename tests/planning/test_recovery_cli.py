@@ -10,9 +10,10 @@ from datetime import datetime
 import json
 from pathlib import Path
 import shutil
+import signal
 import time
 
-from command import Place
+from command import PATIENCE_S, Place
 import pytest
 
 from bulk_trigger.cli import main
@@ -202,3 +203,32 @@ def test_without_credentials_nothing_is_asked(place: Place, capsys: pytest.Captu
 
     assert main(["plan", "--failed", *NIGHT, *target]) == 2
     assert "BULK_TRIGGER_APP_KEY" in capsys.readouterr().err
+
+
+def test_an_interrupted_question_leaves_nothing(place: Place) -> None:
+    command = ("plan", "--failed", *NIGHT, "-o", "plan.csv")
+    place.write("silent.toml", '[[faults]]\non = "list"\nkind = "hang"\n')
+    with (
+        gateway(place, "--scenario", "silent.toml") as (target, environment),
+        Place(place.directory, environment).start(*command, *target) as plan,
+    ):
+        assert plan.stderr is not None
+        assert "asking" in plan.stderr.readline()
+        time.sleep(0.5)
+        plan.send_signal(signal.SIGINT)
+        _, told = plan.communicate(timeout=PATIENCE_S)
+
+    assert plan.returncode == 130
+    assert "Traceback" not in told
+    assert not (place.directory / "plan.csv").exists()
+
+
+def test_waiting_for_a_gateway_that_is_down_is_told(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.write("down.toml", 'lookup = "down"\n')
+    sandbox = ["--sandbox", "--scenario", "down.toml", "--patience", "1s"]
+
+    assert main(["plan", "--failed", *NIGHT, *sandbox]) == 4
+
+    told = capsys.readouterr().err
+    assert told.count("trying again for up to 1.0s") == 1
+    assert "no good reply for 1.0s" in told
