@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..calls import Calls
-from ..errors import SettingsError
+from ..errors import InputError, SettingsError
 from ..files import check_target
 from ..planning.cadence import ByCron, Cadence, Dst, every
 from ..planning.cron import Dialect, parse_cron
@@ -145,7 +145,14 @@ def _cadences(
     if flags["every"]:
         return dict.fromkeys(flow_ids, every(flags["every"], zone, span))
     dialect = Dialect(flags["cron_dialect"]) if flags["cron_dialect"] else None
-    expressions = {schedule.flow_id: schedule.freq for schedule in schedules}
-    texts: list[str] = [expressions.get(flow_id) or flags["cron"] for flow_id in flow_ids]
-    by_text = {text: ByCron(parse_cron(text, dialect), zone, Dst(flags["dst"])) for text in texts}
-    return {flow_id: by_text[text] for flow_id, text in zip(flow_ids, texts, strict=True)}
+    if flags["cron"]:
+        return dict.fromkeys(flow_ids, ByCron(parse_cron(flags["cron"], dialect), zone, Dst(flags["dst"])))
+    by_freq: dict[str, Cadence] = {}
+    for schedule in schedules:
+        if schedule.freq not in by_freq:
+            try:
+                cron = parse_cron(schedule.freq, dialect)
+            except SettingsError as error:
+                raise InputError(f"the schedule of flow {schedule.flow_id}: {error}") from None
+            by_freq[schedule.freq] = ByCron(cron, zone, Dst(flags["dst"]))
+    return {schedule.flow_id: by_freq[schedule.freq] for schedule in schedules}

@@ -10,7 +10,7 @@ import msgspec
 from ..errors import SettingsError
 from ..quantities import parse_duration
 from ..reader.fields import Refusal
-from ..reader.times import Times
+from ..reader.times import LEAST_MS, Times
 from .zones import Zone
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -63,6 +63,8 @@ def make_range(
         first, last = _day_after(first, zone), _day_after(last, zone)
     if last.ms > LATEST_MS:
         raise SettingsError("the range ends too late: plans end before the year 9999")
+    if first.ms < LEAST_MS:
+        raise SettingsError("the range starts too early: trigger times before 1973-03-04 are not taken")
     if first.ms >= last.ms:
         raise SettingsError("the range is empty: --from has to be before --to, which is not part of it")
     return Range(first.ms, last.ms)
@@ -109,14 +111,18 @@ def _moved(point: _Point, duration: str, sign: int, zone: Zone) -> _Point:
     """A point moved by a duration; midnights by whole days of the calendar, however long those are."""
     seconds = parse_duration(duration)
     if (days := _DAYS.fullmatch(duration.strip().lower())) and point.midnight:
-        try:
-            return _at_midnight(point.midnight + sign * int(days[1]) * _DAY, zone)
-        except OverflowError:
-            raise SettingsError(f"--duration {duration!r} is too long") from None
+        return _days_on(point.midnight, sign * int(days[1]), zone)
     return _Point(point.ms + sign * round(seconds * 1000), None)
 
 
 def _day_after(point: _Point, zone: Zone) -> _Point:
     if point.midnight is None:
         raise SettingsError("--business-date takes days, not times: --from 2024-03-01 --to 2024-04-01")
-    return _at_midnight(point.midnight + _DAY, zone)
+    return _days_on(point.midnight, 1, zone)
+
+
+def _days_on(midnight: datetime, days: int, zone: Zone) -> _Point:
+    try:
+        return _at_midnight(midnight + days * _DAY, zone)
+    except OverflowError:
+        raise SettingsError("the range goes beyond the calendar, which ends with the year 9999") from None

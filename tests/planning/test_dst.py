@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.errors import SettingsError
@@ -109,7 +111,9 @@ def test_a_range_is_any_two_of_start_end_and_length(
         ("2026-10-25T02:30", None, "1h", "comes twice in Europe/Berlin"),
         ("2024-03-01", None, "month", "duration"),
         ("2024-03-01", "9999-12-31", None, "too late"),
-        ("9998-12-31", None, "999999d", "too long"),
+        ("9998-12-31", None, "999999d", "beyond the calendar"),
+        (None, "2024-03-01", "999999d", "beyond the calendar"),
+        ("1970-01-01", "2024-03-01", None, "too early"),
         ("1704067200", None, "1h", "--time-unit"),
     ],
 )
@@ -155,3 +159,26 @@ def test_jobs_come_by_time_and_then_in_the_order_of_the_flows() -> None:
 
     minutes = [(job.flow_id, (job.trigger_time_ms - span.from_ms) // 60_000) for job in jobs]
     assert minutes == [(9, 0), (3, 0), (3, 30), (9, 60), (3, 60), (3, 90)]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.dates().map(str),
+            st.datetimes().map(lambda at: at.isoformat(" ")[:19]),
+            st.text("0123456789-:TZ+ ", max_size=25),
+        ),
+        min_size=2,
+        max_size=2,
+    ),
+    st.sampled_from(["UTC", "Europe/Berlin", "GMT+14", "Pacific/Apia"]),
+    st.booleans(),
+)
+def test_any_range_is_read_or_refused(ends: list[str], zone: str, data_days: bool) -> None:
+    try:
+        span = make_range(ends[0], ends[1], None, zone=open_zone(zone), data_days=data_days)
+    except SettingsError:
+        return
+    assert span.from_ms < span.to_ms
+    rare = ByCron(parse_cron("0 0 1 1 *"), open_zone(zone)).times(span).ms
+    assert all(span.from_ms <= ms < span.to_ms for ms in rare)

@@ -73,6 +73,16 @@ def test_a_known_expression_means_the_known_days(expression: str, found: list[st
     assert times(expression, "2024-03-01", "2024-04-01") == found
 
 
+def test_the_nearest_weekday_stays_in_its_month() -> None:
+    """June 2024 begins on a Saturday, September on a Sunday, and both June and March end on a Sunday."""
+    found = times("0 0 12 1W,LW 3-9 ? 2024", "2024-01-01", "2025-01-01")
+
+    assert [day[5:10] for day in found] == [
+        *("03-01", "03-29", "04-01", "04-30", "05-01", "05-31", "06-03", "06-28"),
+        *("07-01", "07-31", "08-01", "08-30", "09-02", "09-30"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("expression", "dialect"),
     [

@@ -111,6 +111,30 @@ def test_the_schedule_is_asked_of_the_flow(
     assert "flow 9" in capsys.readouterr().err
 
 
+def test_flows_may_have_schedules_of_their_own(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.write(
+        "two.toml",
+        '[[schedules]]\nflows = [5]\nfreq = "0 0 0/6 * * ?"\n[[schedules]]\nflows = [6]\nfreq = "soon"\n',
+    )
+    day = [
+        "--from",
+        "2024-03-01",
+        "--duration",
+        "1d",
+        "--cron-from-flow",
+        "--sandbox",
+        "--scenario",
+        "two.toml",
+    ]
+
+    assert main(["plan", "--flow", "5", "--flow", "3377", *day]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert [row["flowId"] for row in rows].count("5") == 4
+    assert len(rows) == 28
+    assert main(["plan", "--flow", "5", "--flow", "6", *day]) == 2
+    assert "the schedule of flow 6: cron 'soon'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -31,7 +31,7 @@ HOUR_MS = 3_600_000
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(tmp_path)
     shutil.copy(SAMPLES / "outage.toml", tmp_path)
-    (tmp_path / "flows.txt").write_text("".join(f"{flow}\n" for flow in range(3377, 3387)))
+    shutil.copy(SAMPLES / "flows.txt", tmp_path)
     return Place(tmp_path)
 
 
