@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 import shlex
 from typing import Any
@@ -18,7 +19,8 @@ from .console import Console
 from .forecast import forecast
 
 _FLOWS = 10  #: shown of them
-_ODD_TIMES = 20
+_ODD_LINES = 20
+_ODD_TIMES = 3  #: of one day, told one by one
 _HOUR_S = 3600.0
 
 
@@ -69,10 +71,11 @@ def _in_words(plan: Plan, totals: Totals, settings: Settings, place: Path | None
         yield f"  first    {_time(plan.zone, totals.first_ms)}"
         yield f"  last     {_time(plan.zone, totals.last_ms)}"
     yield f"  per flow {_per_flow(totals)}"
-    for each in plan.irregular[:_ODD_TIMES]:
-        yield f"  clock    {_odd_time(each, plan.zone)}"
-    if len(plan.irregular) > _ODD_TIMES:
-        yield f"           and {len(plan.irregular) - _ODD_TIMES:,} times more"
+    odd = list(_odd_times(plan))
+    for line in odd[:_ODD_LINES]:
+        yield f"  clock    {line}"
+    if len(odd) > _ODD_LINES:
+        yield f"           and {len(odd) - _ODD_LINES:,} lines more"
     if totals.rows:
         estimate = forecast(totals.rows, totals.longest, settings.rates, settings.in_flight)
         yield f"  takes    {format_duration(estimate.seconds)} or more: {estimate.decided_by}"
@@ -96,6 +99,21 @@ def _per_flow(totals: Totals) -> str:
     shown = [f"{flow_id}: {rows:,}" for flow_id, rows in totals.per_flow.most_common(_FLOWS)]
     more = len(totals.per_flow) - len(shown)
     return ", ".join(shown) + (f", and {counted(more, 'flow')} more" if more else "")
+
+
+def _odd_times(plan: Plan) -> Iterator[str]:
+    """What the change of the clock did, day by day: each time, or if there are many, all in one line."""
+    for (day, exists), times in groupby(plan.irregular, lambda each: (each.wall.date(), each.exists)):
+        group = list(times)
+        if len(group) <= _ODD_TIMES:
+            yield from (_odd_time(each, plan.zone) for each in group)
+            continue
+        what = "come twice" if exists else "do not exist"
+        planned = len({ms for each in group for ms in each.planned_ms})
+        yield (
+            f"{day} {group[0].wall:%H:%M} to {group[-1].wall:%H:%M}: {len(group):,} times {what} in "
+            f"{plan.zone.name}: {counted(planned, 'time')} planned for them"
+        )
 
 
 def _odd_time(odd: Irregular, zone: Zone) -> str:

@@ -97,6 +97,7 @@ def with_business_date(plan: Plan) -> None:
     """Add the day of the data, which is the day before the trigger (contract 1.2), as a column."""
     jobs, zone = plan.jobs, plan.zone
     plan.columns = (*plan.columns, "businessDate")
+    plan.notes.append("businessDate is the day of the data: the day before the trigger, in the plan's zone")
     plan.jobs = (
         PlannedJob(
             job.flow_id,

@@ -193,3 +193,30 @@ def test_an_empty_plan_is_a_list_without_rows(place: Place, capsys: pytest.Captu
     assert (place.directory / "none.csv").read_text() == "flowId,triggerTime\n"
     assert "0 rows of 1 flow" in capsys.readouterr().err
     assert main(["check", "none.csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("day", "cron", "told"),
+    [
+        ("2026-03-29", "30 2 * * *", "02:30:00 does not exist in Europe/Berlin: 2026-03-29T03:00:00+02:00"),
+        (
+            "2026-03-29",
+            "* * * * *",
+            "02:00 to 02:59: 60 times do not exist in Europe/Berlin: 0 times planned",
+        ),
+        ("2026-03-29", "*/15 2-2 * * *", "02:00 to 02:45: 4 times do not exist in Europe/Berlin: 0 times"),
+        ("2026-03-29", "1,2,3,4 2 * * *", "4 times do not exist in Europe/Berlin: 1 time planned"),
+        ("2026-10-25", "* * * * *", "60 times come twice in Europe/Berlin: 120 times planned"),
+        ("2026-10-25", "0 2 * * *", "02:00:00 comes twice in Europe/Berlin: 2026-10-25T02:00:00+02:00\n"),
+    ],
+)
+def test_what_the_clock_did_is_said(
+    day: str, cron: str, told: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--from", day, "--duration", "1d", "--timezone", "Europe/Berlin", "--cron", cron]
+
+    assert main(["plan", "--flow", "1", *flags]) == 0
+
+    clock = [line for line in capsys.readouterr().err.splitlines(keepends=True) if "  clock  " in line]
+    assert len(clock) == 1
+    assert told in clock[0]
