@@ -38,7 +38,7 @@ from bulk_trigger.sandbox import (
 from bulk_trigger.sandbox.calls import read_call, read_query
 from bulk_trigger.sandbox.chance import dice, latency_s
 from bulk_trigger.sandbox.faults import FaultPlan
-from bulk_trigger.sandbox.flows import FlowBook
+from bulk_trigger.sandbox.flows import FlowBook, Schedules
 from bulk_trigger.sandbox.history import remember
 from bulk_trigger.sandbox.instances import Instances
 from bulk_trigger.sandbox.limits import Limit
@@ -1171,7 +1171,7 @@ def test_a_history_is_drawn_with_the_seed_and_has_its_shares() -> None:
 
 def test_flows_can_have_schedules_of_their_own() -> None:
     scenario = Scenario.parse('[[schedules]]\nflows = [7, "10-12"]\nfreq = "0 0 5 * * ?"\ncycle = "D"\n')
-    book = FlowBook(scenario.flows, scenario.schedules, 1)
+    book = FlowBook(scenario.flows, Schedules(scenario.flows, scenario.schedules), 1)
 
     assert [book.describe(flow)["freq"] for flow in (7, 11, 8)] == [
         "0 0 5 * * ?",

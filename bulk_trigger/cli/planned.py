@@ -47,7 +47,7 @@ def make_plan(ctx: click.Context, console: Console) -> int:
     asks = any(flags[name] for name in ("cron_from_flow", "missing", "failed"))
     settings = reading_settings_of(ctx, asks=asks)
     if asks:
-        console.tell("asking", "asking the gateway; the lists of instances may take a while")
+        console.tell("asking", "asking the gateway")
         plan = ask(settings, console, partial(_ask, flags, flow_ids))
     else:
         zone = open_zone(flags["timezone"] or _UTC)

@@ -29,12 +29,24 @@ def _range(text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
+class Schedules:
+    """Says which schedule a flow has."""
+
+    def __init__(self, usual: Flows, others: Sequence[Schedule]) -> None:
+        self._usual = usual
+        self._others = tuple((FlowSet(each.flows), each) for each in others)
+
+    def of(self, flow_id: int) -> Schedule | Flows:
+        """Return what has the flow's `freq` and `cycle`."""
+        return next((each for flows, each in self._others if flow_id in flows), self._usual)
+
+
 class FlowBook:
     """What is known about flows. A flow is described by the scenario, and is on until it is switched off."""
 
-    def __init__(self, flows: Flows, schedules: Sequence[Schedule], instance_type: int) -> None:
+    def __init__(self, flows: Flows, schedules: Schedules, instance_type: int) -> None:
         self._flows = flows
-        self._schedules = tuple((FlowSet(each.flows), each) for each in schedules)
+        self._schedules = schedules
         self._type = instance_type
         self._missing, self._foreign = FlowSet(flows.missing), FlowSet(flows.foreign)
         self._locked, self._no_task = FlowSet(flows.locked), FlowSet(flows.no_task)
@@ -71,8 +83,8 @@ class FlowBook:
             "createTime": "2019-07-18 07:49:10.0",
             "updateUser": owner,
             "updateTime": "2019-07-18 07:49:10.0",
-            "freq": self._schedule(flow_id).freq,
-            "cycle": self._schedule(flow_id).cycle,
+            "freq": self._schedules.of(flow_id).freq,
+            "cycle": self._schedules.of(flow_id).cycle,
             "parameters": "[]",
             "owner": owner,
             "visitor": "",
@@ -102,11 +114,8 @@ class FlowBook:
             "flowId": str(flow_id),
             "flowName": flow_name(flow_id),
             "editable": flow_id not in self._locked,
-            "cycle": self._schedule(flow_id).cycle,
+            "cycle": self._schedules.of(flow_id).cycle,
         }
-
-    def _schedule(self, flow_id: int) -> Schedule | Flows:
-        return next((each for flows, each in self._schedules if flow_id in flows), self._flows)
 
 
 def _briefly(flow_ids: Iterable[int]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import orjson
 
 from . import scenario as given
 from .chance import dice, lognormal
-from .flows import flow_name
+from .flows import Schedules, flow_name
 from .history import remember
 from .scenario import Scenario
 from .tokens import USER_ID
@@ -47,6 +47,7 @@ class Instance:
     start_at: float = math.inf
     end_at: float = math.inf
     cancelled_at: float | None = None
+    virtual: bool = False
 
     def status(self, now: float) -> int:
         """Return its status number at *now*."""
@@ -63,6 +64,7 @@ class Instances:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario = scenario
         self._seed = seed
+        self._schedules = Schedules(scenario.flows, scenario.schedules)
         self._by_id: dict[str, Instance] = {}
         self._by_flow: defaultdict[int, list[Instance]] = defaultdict(list)
         self._by_hour: defaultdict[int, list[Instance]] = defaultdict(list)
@@ -128,14 +130,14 @@ class Instances:
         """Return the FlowInstance struct."""
         scenario, status = self._scenario, instance.status(now)
         trigger_at, trigger_zone = instance.trigger_time / 1000, zone(scenario.timezone)
-        start_zone = zone(scenario.start_timezone)
+        start_zone, schedule = zone(scenario.start_timezone), self._schedules.of(instance.flow_id)
         has_ended = status not in LIVE
         return {
             "instanceId": instance.instance_id,
             "flowId": instance.flow_id,
             "flowName": flow_name(instance.flow_id),
-            "freq": scenario.flows.freq,
-            "cycle": scenario.flows.cycle,
+            "freq": schedule.freq,
+            "cycle": schedule.cycle,
             "parameters": "[]",
             "doAs": "data",
             "graph": _graph(instance, status),
@@ -145,7 +147,7 @@ class Instances:
             "startTime": _text(instance.start_at, start_zone) if instance.start_at <= now else "",
             "endTime": _text(instance.end_at, start_zone) if has_ended else "",
             "timestamp": _text(instance.created_at, start_zone) + ".0",
-            "virtual": False,
+            "virtual": instance.virtual,
             "owner": USER_ID,
             "alertMode": 0,
             "calDt": _text(trigger_at - 86400, trigger_zone)[:10],
@@ -180,6 +182,7 @@ def _existing(before: given.Instance, instance_id: str) -> Instance:
         math.inf if is_live else 1.0,
         before.status,
         before.status if is_live else RUNNING,
+        virtual=before.virtual,
     )
 
 

@@ -83,6 +83,7 @@ class Instance(Table, frozen=True, kw_only=True):
     trigger_time: int  #: epoch milliseconds
     status: int = 1  #: a live one (0, 2, 3, 5, 6, 9) never ends, and its flow's next ones queue behind it
     id: str = ""  #: only where it is not the id of a triggered one
+    virtual: bool = False  #: stands for a flow in the graph of another one
 
 
 class Latency(Table, frozen=True, kw_only=True):

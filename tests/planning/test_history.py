@@ -175,3 +175,12 @@ async def test_only_the_range_counts(tmp_path: Path) -> None:
     assert keys(history) == [(1, 2), (1, 3), (1, 4)]
     long_ago = Range(T0 - 70 * 24 * HOUR_MS, T0 + HOUR_MS)
     assert keys((await read(tmp_path, night(), (1,), long_ago))[0]) == [(1, 0)]
+
+
+async def test_what_stands_for_another_flow_is_no_instance(tmp_path: Path) -> None:
+    one = f"[[instances]]\nflow = 1\ntrigger_time = {T0}\nstatus = -1\n"
+    other = f"[[instances]]\nflow = 1\ntrigger_time = {T0 + HOUR_MS}\nstatus = -1\nvirtual = true\n"
+
+    history, _ = await read(tmp_path, one + other, (1,))
+
+    assert keys(history) == [(1, 0)]
