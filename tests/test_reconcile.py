@@ -30,7 +30,7 @@ from bulk_trigger.reconcile import (
     first_read,
 )
 from bulk_trigger.reconcile.calibration import text_to_epoch
-from bulk_trigger.reconcile.lookups import PAGES
+from bulk_trigger.reconcile.pages import PAGES
 
 virtually = pytest.mark.asyncio(loop_factories=["virtual"])
 

@@ -36,7 +36,7 @@ class Times:
         if unit not in _PER_S:
             raise SettingsError(f"--time-unit {unit!r} is not known; use {', '.join(_PER_S)}")
         self._unit = unit
-        self._zone = None if timezone is None else _open_zone(timezone)
+        self._zone = None if timezone is None else open_zone(timezone)
         per_s = _PER_S[unit]
         self.usual_low = 10**9 * per_s
         self.usual_high = min(10**10 * per_s, INT64_MAX)
@@ -122,7 +122,8 @@ class Times:
         )
 
 
-def _open_zone(name: str) -> ZoneInfo:
+def open_zone(name: str) -> ZoneInfo:
+    """Open a zone by its IANA name. Raises `SettingsError`."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
