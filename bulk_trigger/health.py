@@ -44,7 +44,8 @@ class Breaker:
         nothing but failures; so they have to go on for a while before they mean anything.
         """
         if verdict.good:
-            self.clear()
+            if self._failing:
+                self.clear()
             return None
         if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}:  # these have pauses of their own
             return None

@@ -27,45 +27,30 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from math import inf
 
+import msgspec
+
 from .errors import IllegalMove
 from .model import NEXT, Job, State
 
 _SPARE = 64  #: stale entries that a heap may hold before it is worth building anew
 
 
-class Case:
+class Case(msgspec.Struct, eq=False, gc=False):
     """What is known about the job at the head of a lane. Changed by the run, one owner at a time."""
 
-    __slots__ = (
-        "anomaly",
-        "attempts",
-        "charged",
-        "checked",
-        "doubt",
-        "dup_risk",
-        "first_sent_ms",
-        "job",
-        "order_uncertain",
-        "sent_ms",
-        "state",
-        "trial",
-        "urgent",
-    )
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.state = State.PENDING
-        self.attempts = 0  #: sends so far
-        self.charged = 0  #: those that count against `--retries`
-        self.first_sent_ms: int | None = None  #: by the gateway's clock, as far as that is known
-        self.sent_ms: int | None = None
-        self.doubt: object | None = None  #: while reconciling: what put it in doubt, see `reconcile`
-        self.checked = False  #: with `--baseline`: was looked up before the first send
-        self.dup_risk = False
-        self.order_uncertain = False
-        self.anomaly = False
-        self.urgent = False  #: its lane decides the end of the run: it goes before others
-        self.trial = False  #: the last send was a trial during a pause: it is not charged
+    job: Job
+    state: State = State.PENDING
+    attempts: int = 0  #: sends so far
+    charged: int = 0  #: those that count against `--retries`
+    first_sent_ms: int | None = None  #: by the gateway's clock, as far as that is known
+    sent_ms: int | None = None
+    doubt: object | None = None  #: while reconciling: what put it in doubt, see `reconcile`
+    checked: bool = False  #: with `--baseline`: was looked up before the first send
+    dup_risk: bool = False
+    order_uncertain: bool = False
+    anomaly: bool = False
+    urgent: bool = False  #: its lane decides the end of the run: it goes before others
+    trial: bool = False  #: the last send was a trial during a pause: it is not charged
 
     def move(self, state: State) -> None:
         """Go to another state. Raises `IllegalMove` for what `model.NEXT` does not allow."""
@@ -150,15 +135,16 @@ class Lanes:
         `critical_rows`: a lane with at least so many rows left decides the end of the run; its cases are
         `urgent`. `critical_only`: take no other.
         """
-        self._wake(now)
-        lane = self._top(self._by_length, _length_key)
+        if self._waiting:
+            self._wake(now)
+        lane = self._longest_ready()
         if lane is None:
             return None
         urgent = lane.rows_left >= critical_rows
         if critical_only and not urgent:
             return None
         if not urgent:
-            lane = self._top(self._by_row, _row_key)
+            lane = self._first_ready()
         assert lane is not None and lane.case is not None  # noqa: S101, PT018 - both heaps hold every ready lane
         lane.place = "busy"
         self.ready -= 1
@@ -219,7 +205,8 @@ class Lanes:
         lane.rows_left -= ended
         if lane.queue:
             lane.case = self._recall(lane.queue.popleft())
-            lane.case.order_uncertain |= lane.tainted
+            if lane.tainted:
+                lane.case.order_uncertain = True
             self._ready(lane)
         elif lane.more:
             lane.place = "hungry"
@@ -235,9 +222,10 @@ class Lanes:
         self.ready += 1
         heappush(self._by_row, (lane.case.job.row, lane.flow_id))
         heappush(self._by_length, (-lane.rows_left, lane.flow_id))
-        if len(self._by_length) > 2 * len(self) + _SPARE:
+        most = 2 * len(self._lanes) + _SPARE
+        if len(self._by_length) > most:
             self._by_length = self._fresh(_length_key)
-        if len(self._by_row) > 2 * len(self) + _SPARE:
+        if len(self._by_row) > most:
             self._by_row = self._fresh(_row_key)
 
     def _wait(self, lane: _Lane, due: float) -> None:
@@ -252,11 +240,22 @@ class Lanes:
             self.waiting -= 1
             self._ready(self._lanes[flow_id])
 
-    def _top(self, heap: list[tuple[int, int]], key: _Key) -> _Lane | None:
+    def _longest_ready(self) -> _Lane | None:
+        heap = self._by_length
         while heap:
-            value, flow_id = heap[0]
+            length, flow_id = heap[0]
             lane = self._lanes.get(flow_id)
-            if lane is not None and lane.place == "ready" and key(lane) == value:
+            if lane is not None and lane.place == "ready" and lane.rows_left == -length:
+                return lane
+            heappop(heap)
+        return None
+
+    def _first_ready(self) -> _Lane | None:
+        heap = self._by_row
+        while heap:
+            row, flow_id = heap[0]
+            lane = self._lanes.get(flow_id)
+            if lane is not None and lane.place == "ready" and lane.case and lane.case.job.row == row:
                 return lane
             heappop(heap)
         return None

@@ -120,6 +120,8 @@ class Limiter:
 
     def started(self, count: int = 1) -> None:
         """`count` of the granted calls start now."""
+        if not count:
+            return
         self._reserved -= count
         now = self._clock.monotonic()
         for window in self._windows:

@@ -10,7 +10,7 @@ import pytest
 from scripted import SUCCESS, http
 
 from bulk_trigger.gateway.answer import KEEPALIVE_S, MAX_BODY, MAX_HEADERS
-from bulk_trigger.gateway.direct_reply import MAX_HEAD, ReplyReader
+from bulk_trigger.gateway.direct_reply import MAX_HEAD, Heads, ReplyReader
 from bulk_trigger.model import Fault
 
 BODY = SUCCESS.partition(b"\r\n\r\n")[2]
@@ -37,7 +37,7 @@ UNFIT = [
 
 def told(*parts: bytes, clean: bool = True) -> tuple[object, ...]:
     """What a reader says of a reply that comes in these parts, and then the connection ends."""
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
     for part in parts:
         if part and reader.feed(memoryview(part)):
             break
@@ -112,7 +112,7 @@ def test_the_headers_that_somebody_asks_for_are_kept_the_first_of_each_name() ->
 
 
 def test_nothing_is_carried_over_to_the_next_reply() -> None:
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
     assert reader.feed(memoryview(HINTS))
     reader.begin()
     assert (reader.status, reader.headers, reader.begun) == (None, {}, False)
@@ -136,7 +136,7 @@ def test_nothing_is_carried_over_to_the_next_reply() -> None:
     ],
 )
 def test_a_connection_is_kept_for_as_long_as_the_gateway_keeps_it(reply: bytes, keep_s: float) -> None:
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
 
     assert reader.feed(memoryview(reply))
     assert (reader.fault, reader.keep_s) == (None, keep_s)
@@ -162,7 +162,7 @@ def test_bytes_behind_a_reply_change_nothing_in_it(reply: bytes, behind: bytes) 
 
 def endless(start: bytes, more: bytes) -> Callable[[], int]:
     def feed() -> int:
-        reader, fed = ReplyReader(), len(start)
+        reader, fed = ReplyReader(Heads()), len(start)
         over = reader.feed(memoryview(start))
         while not over:
             over = reader.feed(memoryview(more))

@@ -398,7 +398,8 @@ def test_the_history_of_a_row_is_asked_for_when_it_reaches_the_head() -> None:
 @pytest.mark.parametrize("after", State)
 def test_a_case_moves_only_as_the_table_allows(before: State, after: State) -> None:
     """P1: an ending is one."""
-    case = Case(*jobs_of(7, 1))
+    (job,) = jobs_of(7, 1)
+    case = Case(job)
     case.state = before
 
     if after in NEXT[before]:

@@ -106,7 +106,6 @@ class Doubts:
             self._cannot_look_up(case, case.doubt, reading.not_permitted, now)
         else:
             self._conclude(case, case.doubt, reading, now)
-        self._dispatcher.bell.ring()
 
     def _conclude(self, case: Case, doubt: Doubt, reading: Reading, now: float) -> None:
         verdict = doubt.verdict

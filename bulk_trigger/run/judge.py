@@ -23,6 +23,7 @@ from .moves import Moves, Stop, finding_of
 from .tally import Tally
 
 FIRST_REFUSALS = 5  #: in a row before any good reply: it is us, not the rows
+_UNCHARGED = frozenset({Kind.THROTTLED, Kind.TOKEN})
 TOKEN_REFUSALS = 2  #: tokens refused one after the other
 
 
@@ -74,7 +75,7 @@ class Judge:
         verdict = self._lookups.calibration.check_id(case.job, judge(case.job, reply))
         self._tally.replied(None if reply.fault else reply.latency_s)
         if not case.trial:
-            case.charged += verdict.kind not in {Kind.THROTTLED, Kind.TOKEN}
+            case.charged += verdict.kind not in _UNCHARGED
         if verdict.kind is Kind.TOKEN and case.attempts == 1:
             case.first_sent_ms = None  # maybe by a wrong clock, and it was not taken anyway
         self._observe(case, verdict, reply, now)
@@ -100,7 +101,6 @@ class Judge:
                 self._stop(Stop(4, other.reason))
             elif isinstance(other, Pause):
                 self._pause(other)
-        self._dispatcher.bell.ring()
 
     def _carry_out(self, case: Case, verdict: Verdict, reply: Reply, decision: Decision, now: float) -> None:
         finding = finding_of(verdict, reply)
@@ -219,6 +219,7 @@ class Judge:
         held, self._held = self._held, []
         for case, verdict, reply in held:
             self._decide(case, verdict, reply, now)
+        self._dispatcher.bell.ring()
 
     def give_back_held(self) -> set[int]:
         """Return the rows whose refusal was never believed: the run stops before it could be.

@@ -75,10 +75,10 @@ class Moves:
     def carry_out(self, case: Case, decision: Decision, finding: Finding, now: float) -> None:
         """Do what was decided: settle the case, let it wait, or give it back to its lane."""
         match decision.fate:
-            case Settle(state, dup_risk):
-                case.dup_risk |= dup_risk
-                self.step(case, state, finding)
-                self._settle(case, state, decision)
+            case Settle() as settle:
+                case.dup_risk |= settle.dup_risk
+                self.step(case, settle.state, finding)
+                self._settle(case, settle.state, decision)
             case Retry(after_s, dup_risk):
                 case.dup_risk |= dup_risk
                 self.step(case, State.PENDING if case.state is State.RECONCILING else State.WAITING, finding)
@@ -121,13 +121,13 @@ class Moves:
         case.attempts -= 1
 
     def _settle(self, case: Case, state: State, decision: Decision) -> None:
-        stop_lane = next((other for other in decision.others if isinstance(other, StopLane)), None)
-        if stop_lane is None:
+        stop_lanes = [other for other in decision.others if isinstance(other, StopLane)]
+        if not stop_lanes:
             if state is State.UNKNOWN:
                 self._lanes.taint(case.job.flow_id)
             self._lanes.settle(case)
         elif self._lanes.stop(case):
-            self._stop_flow(case.job, stop_lane.reason)
+            self._stop_flow(case.job, stop_lanes[0].reason)
         if state is State.FAILED:
             self._count_failure(case)
 

@@ -7,13 +7,13 @@ from collections import Counter
 from datetime import UTC, datetime
 import random
 
-from clock import EPOCH
+from clock import EPOCH, tell_later
 from oracle import JobKey
 from store import Store
 
 from bulk_trigger import Job, Reply
 from bulk_trigger.model import Fault
-from bulk_trigger.ports import InstanceQuery
+from bulk_trigger.ports import Answered, InstanceQuery
 
 LATENCY_S = 0.05  # there and back; the effect is in the middle
 TIMEOUT_S = 5.0
@@ -50,7 +50,10 @@ class Remote:
         self._dice = random.Random(seed)
         self._started: dict[str, float] = {}
 
-    async def trigger(self, job: Job) -> Reply:
+    def trigger(self, job: Job, answered: Answered) -> None:
+        tell_later(self._reply(job), answered)
+
+    async def _reply(self, job: Job) -> Reply:
         loop = asyncio.get_running_loop()
         if self._disk.is_off:
             await asyncio.sleep(TIMEOUT_S)
