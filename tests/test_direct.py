@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 import gc
-from math import inf
 import os
 import re
 import socket
@@ -42,7 +41,7 @@ import trustme
 
 from bulk_trigger.errors import SettingsError
 from bulk_trigger.gateway.answer import KEEPALIVE_S, Answer
-from bulk_trigger.gateway.direct import DirectWire, header_lines
+from bulk_trigger.gateway.direct import DirectWire, _Call, header_lines
 from bulk_trigger.gateway.http import HttpGateway
 from bulk_trigger.gateway.wire import address
 from bulk_trigger.model import Fault, Job
@@ -175,12 +174,8 @@ async def test_real_transports_show_what_the_kernel_refused(with_reset: bool) ->
             if with_reset:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        wire._call(
-            connection,
-            b"POST /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-            0.0,
-            (inf, 0.0, 0, answer.set_result),
-        )
+        request = b"POST /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+        wire._begin(_Call(request, 0, 0.0, answer.set_result), connection, SystemClock.monotonic())
         fault = (await answer).fault
         await wire.aclose()
 
@@ -314,7 +309,7 @@ async def test_the_time_for_a_connection_is_not_taken_from_the_reply(
         monkeypatch.setattr(wire._dialer, "dial", slowly)
         call = asyncio.ensure_future(triggered(gateway, JOB))
         await server.saw(1)
-        assert [moment > clock.monotonic() for moment, *_ in wire._under_way.values()] == [True]
+        assert [call.deadline > clock.monotonic() for call in wire._under_way.values()] == [True]
         answer.set()
         reply = await call
 

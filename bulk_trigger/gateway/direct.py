@@ -19,6 +19,7 @@ from itertools import islice, takewhile
 import socket
 from typing import TYPE_CHECKING
 
+import msgspec
 from yarl import URL
 
 from ..model import Fault
@@ -38,7 +39,20 @@ _TICK_S = 0.001  #: timers may be early by so much; ours would rather be late
 _CLOSED = "the connections of this run are closed"
 
 Answered = Callable[[Answer], None]
-_UnderWay = tuple[float, float, int, Answered]  #: deadline, start, bytes of the body, whom to tell
+
+
+class _Call(msgspec.Struct, gc=False):
+    """A call from its beginning to its answer."""
+
+    request: bytes
+    size: int  #: bytes of the body
+    asked: float  #: when it began
+    answered: Answered
+    deadline: float = 0.0  #: when its time is up
+
+    def __repr__(self) -> str:
+        """Without what is said in it: a loop in debug mode shows what its callbacks are called with."""
+        return f"<call of {self.size} bytes>"
 
 
 class DirectWire:
@@ -62,7 +76,7 @@ class DirectWire:
         self._heads = Heads()
         self._open: set[Connection] = set()
         self._idle: dict[Connection, float] = {}  # until when to keep it; the one used last is last
-        self._under_way: dict[Connection, _UnderWay] = {}  # the first whose time is up is first
+        self._under_way: dict[Connection, _Call] = {}  # the first whose time is up is first
         self._dialling: set[asyncio.Task[Connection]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = float("inf")
@@ -79,14 +93,15 @@ class DirectWire:
         """
         request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, headers, len(body), body)
         now = self._clock.monotonic()
+        call = _Call(request, len(body), now, answered)
         if connection := self._take(now):
-            self._call(connection, request, now, (now + self._timeout_s, now, len(body), answered))
+            self._begin(call, connection, now)
         elif self._closed:
-            asyncio.get_running_loop().call_soon(self._refuse, answered, now, Fault.NOT_SENT, _CLOSED)
+            asyncio.get_running_loop().call_soon(self._refuse, call, Fault.NOT_SENT, _CLOSED)
         else:
             dialling = asyncio.ensure_future(self._dial())
             self._dialling.add(dialling)
-            dialling.add_done_callback(partial(self._dialled, request, now, len(body), answered))
+            dialling.add_done_callback(partial(self._dialled, call))
 
     async def aclose(self) -> None:
         """Close all connections; calls under way end as lost."""
@@ -134,39 +149,37 @@ class DirectWire:
             self._open.add(connection)
         return connection
 
-    def _dialled(
-        self, request: bytes, asked: float, size: int, answered: Answered, dialling: asyncio.Task[Connection]
-    ) -> None:
+    def _dialled(self, call: _Call, dialling: asyncio.Task[Connection]) -> None:
         self._dialling.discard(dialling)
         if dialling.cancelled():
-            self._refuse(answered, asked, Fault.NOT_SENT, _CLOSED)
+            self._refuse(call, Fault.NOT_SENT, _CLOSED)
         elif error := dialling.exception():
-            self._refuse(answered, asked, *dial_fault(error))
+            self._refuse(call, *dial_fault(error))
         elif self._closed:
             dialling.result().drop()
-            self._refuse(answered, asked, Fault.NOT_SENT, _CLOSED)
+            self._refuse(call, Fault.NOT_SENT, _CLOSED)
         else:
-            now = self._clock.monotonic()
-            self._call(dialling.result(), request, now, (now + self._timeout_s, asked, size, answered))
+            self._begin(call, dialling.result(), self._clock.monotonic())
 
-    def _call(self, connection: Connection, request: bytes, now: float, call: _UnderWay) -> None:
+    def _begin(self, call: _Call, connection: Connection, now: float) -> None:
+        call.deadline = deadline = now + self._timeout_s
         self._under_way[connection] = call
         try:
-            connection.call(request)
+            connection.call(call.request)
         except ConnectionError as error:
-            _, asked, _, answered = self._under_way.pop(connection)
-            self._refuse(answered, asked, Fault.NOT_SENT, str(error))
+            del self._under_way[connection]
+            self._refuse(call, Fault.NOT_SENT, str(error))
             return
-        if call[0] < self._wakes_at:
-            self._wake_at(call[0], now)
+        if deadline < self._wakes_at:
+            self._wake_at(deadline, now)
 
-    def _refuse(self, answered: Answered, asked: float, fault: Fault, message: str) -> None:
+    def _refuse(self, call: _Call, fault: Fault, message: str) -> None:
         """Answer a call of which nothing has left."""
-        answered(Answer(fault=fault, message=message, latency_s=self._clock.monotonic() - asked))
+        call.answered(Answer(fault=fault, message=message, latency_s=self._clock.monotonic() - call.asked))
 
     def _ended(self, connection: Connection) -> None:
         """The call under way on a connection has its reply, or a fault."""
-        _, asked, size, answered = self._under_way.pop(connection)
+        call = self._under_way.pop(connection)
         now = self._clock.monotonic()
         reply = connection.reader
         answer = Answer(
@@ -175,11 +188,11 @@ class DirectWire:
             body=reply.body if reply.whole else b"",
             fault=reply.fault,
             message=reply.message,
-            bytes_out=0 if reply.fault is Fault.NOT_SENT else size,
-            latency_s=now - asked,
+            bytes_out=0 if reply.fault is Fault.NOT_SENT else call.size,
+            latency_s=now - call.asked,
         )
         self._release(connection, now)
-        answered(answer)
+        call.answered(answer)
 
     # --- the connections between calls
 
@@ -209,10 +222,10 @@ class DirectWire:
         """End the calls whose time is up, and close the connections that were idle for too long."""
         self._timer, self._wakes_at = None, float("inf")
         now = self._clock.monotonic()
-        overdue = list(takewhile(lambda item: item[1][0] <= now, self._under_way.items()))
+        overdue = list(takewhile(lambda item: item[1].deadline <= now, self._under_way.items()))
         for connection, _ in overdue:
             connection.expire(f"no whole reply within {self._timeout_s:g} s")
-        moments = [deadline for deadline, *_ in islice(self._under_way.values(), 1)]
+        moments = [call.deadline for call in islice(self._under_way.values(), 1)]
         for connection, until in list(self._idle.items()):
             if until > now:
                 moments.append(until)

@@ -34,6 +34,7 @@ from .scribe import Scribe
 from .tally import Tally, Wait
 
 NEARLY = 0.8
+_RESERVE = 8  #: the disk is asked for more when an eighth of the in-flight cap is left armed, and not before
 LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
 
 
@@ -242,7 +243,8 @@ class Dispatcher:
             self._scribe.intend(Intent(case.job.row, case.attempts, int(self._clock.wall() * 1000)))
             room -= 1
             urgent |= case.urgent
-        if urgent or (self._intended and not self._armed):
+        few = len(self._armed) * _RESERVE <= self._settings.in_flight
+        if urgent or (few and self._scribe.has_intents):
             self._scribe.hurry()
         self._nudge()
 
