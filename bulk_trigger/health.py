@@ -44,8 +44,7 @@ class Breaker:
         nothing but failures; so they have to go on for a while before they mean anything.
         """
         if verdict.good:
-            if self._failing:
-                self.clear()
+            self.clear()
             return None
         if verdict.kind in {Kind.THROTTLED, Kind.TOKEN}:  # these have pauses of their own
             return None
@@ -61,6 +60,8 @@ class Breaker:
 
     def clear(self) -> None:
         """Forget what went wrong."""
+        if not self._failing:
+            return
         self._bad.clear()
         self._failing = False
         self._unreachable = self._nonsense = self._anomalies = 0

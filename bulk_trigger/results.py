@@ -103,7 +103,8 @@ class RowsAgain:
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one line for each outcome that is wanted here."""
-        return _csv([self._cells(outcome) for outcome in outcomes if self._wanted(outcome)])
+        wanted = [outcome for outcome in outcomes if self._wanted(outcome)]
+        return _csv([self._cells(outcome) for outcome in wanted]) if wanted else b""
 
     def _cells(self, outcome: Outcome) -> list[object]:
         names = self._input.flow_column, self._input.time_column
@@ -122,6 +123,8 @@ class RowsAgain:
 
 def is_failed(outcome: Outcome) -> bool:
     """Whether a row belongs into `failed.csv`: it may be run again, and it is safe to."""
+    if outcome.state is State.SUCCEEDED:
+        return False
     skipped = outcome.state is State.SKIPPED and outcome.code not in _DONE_ALREADY
     return skipped or outcome.state is State.FAILED
 
@@ -202,9 +205,9 @@ def _cells(outcome: Outcome) -> tuple[object, ...]:
         outcome.row,
         outcome.flow_id,
         outcome.trigger_time_ms,
-        outcome.state.value,
+        outcome.state,
         outcome.instance_id and clean(outcome.instance_id, cell=True),
-        code_cell(outcome.code),
+        outcome.code and code_cell(outcome.code),
         outcome.message and clean(outcome.message, cell=True),
         outcome.attempts,
         outcome.via,

@@ -35,9 +35,9 @@ UNFIT = [
 ]
 
 
-def told(*parts: bytes, clean: bool = True) -> tuple[object, ...]:
+def told(*parts: bytes, clean: bool = True, heads: Heads | None = None) -> tuple[object, ...]:
     """What a reader says of a reply that comes in these parts, and then the connection ends."""
-    reader = ReplyReader(Heads())
+    reader = ReplyReader(Heads() if heads is None else heads)
     for part in parts:
         if part and reader.feed(memoryview(part)):
             break
@@ -98,6 +98,44 @@ def test_a_reply_that_ends_early_is_never_a_reply(reply: bytes, clean: bool) -> 
 def test_what_is_wrong_with_an_unfit_reply_is_told(reply: bytes, fault: Fault, status: int | None) -> None:
     """P30."""
     assert told(reply)[:2] == (fault, status)
+
+
+def variants(reply: bytes) -> list[bytes]:
+    """A reply, and what is nearly the same."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return [
+        reply,
+        reply[:-1],
+        reply + b"x",
+        reply + reply,
+        head + b"\r\n\r\n" + body[::-1],
+        head + b"\r\nConnection: close\r\n\r\n" + body,
+        reply.replace(b"\r\n", b"\n", 1),
+    ]
+
+
+@pytest.mark.parametrize("first", WHOLE + UNFIT, ids=lambda reply: repr(reply[:60]))
+def test_a_head_that_is_known_is_read_as_if_it_were_not(first: bytes) -> None:
+    """P3, P30: whatever was read before, and however the next reply is cut."""
+    for one in variants(first):
+        heads = Heads()
+        told(one, heads=heads)
+        for second in (reply for each in WHOLE + UNFIT for reply in variants(each)):
+            assert told(second, heads=heads) == told(second)
+            parts = second[: len(second) // 2], second[len(second) // 2 :]
+            assert told(*parts, heads=heads) == told(*parts)
+
+
+def test_few_heads_are_kept_and_no_long_ones() -> None:
+    """P30."""
+    heads = Heads()
+    for n in range(1000):
+        told(http(b"", 200, f"X-Request-Id: {n}"), heads=heads)
+    assert len(heads) <= Heads.most
+
+    heads.clear()
+    told(http(b"", 200, "X: " + "y" * Heads.longest), heads=heads)
+    assert not heads
 
 
 def test_interim_replies_are_skipped_with_all_they_say() -> None:

@@ -37,28 +37,19 @@ class Head(NamedTuple):
     keep_s: float
 
 
-class Heads:
+class Heads(dict[bytes, Head]):
     """The heads that came lately, by their bytes. All connections to one origin share them."""
 
     most = 64
     longest = 4096  #: bytes
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
-
-    def find(self, data: bytes) -> tuple[Head, int] | None:
-        """The head with which a reply begins and where its body does, if it is known and the reply whole."""
-        start = data.find(_HEAD_END) + len(_HEAD_END)
-        head = self._known.get(data[:start])
-        return (head, start) if head is not None and len(data) == start + head.size else None
-
     def keep(self, data: bytes, head: Head) -> None:
         """Remember the head of a reply that came as `data`, unless there was more in it than the reply."""
         start = data.find(_HEAD_END) + len(_HEAD_END)
         if len(data) == start + head.size and start <= self.longest:
-            if len(self._known) >= self.most:
-                self._known.clear()
-            self._known[data[:start]] = head
+            if len(self) >= self.most:
+                self.clear()
+            self[data[:start]] = head
 
 
 class ReplyReader:
@@ -114,19 +105,21 @@ class ReplyReader:
 
     def feed(self, data: memoryview) -> bool:
         """Take what has come. True when all is told: the reply is whole, or it has a fault."""
-        if not self.begun:
-            self.begun = True
-            return self._begin_with(bytes(data))
-        return self._parse(data)
+        if self.begun:
+            return self._parse(data)
+        self.begun = True
+        piece = bytes(data)
+        start = piece.find(_HEAD_END) + len(_HEAD_END)
+        head = self._heads.get(piece[:start])
+        if head is None or len(piece) != start + head.size:
+            return self._learn(piece)
+        _, self.status, self.headers, self.keep_s = head
+        self._content = piece[start:]
+        self.whole = True
+        return True
 
-    def _begin_with(self, data: bytes) -> bool:
-        """Take the first piece of a reply: all of it, mostly."""
-        if found := self._heads.find(data):
-            head, start = found
-            self.status, self.headers, self.keep_s = head.status, head.headers, head.keep_s
-            self._content = data[start:]
-            self.whole = True
-            return True
+    def _learn(self, data: bytes) -> bool:
+        """Take the first piece of a reply, and remember its head if that was all of the reply."""
         told = self._parse(data)
         if self.whole and self.keep_s > 0 and self._announced is not None and not self._chunked:
             self._heads.keep(data, Head(self._announced, self.status or 0, self.headers, self.keep_s))

@@ -77,7 +77,6 @@ class Calls:
     def _answered(self, case: Case, reply: Reply) -> None:
         if self._listens:
             self._replied(case, reply)
-            self._freed()
 
     async def _ask(self, case: Case) -> None:
         try:

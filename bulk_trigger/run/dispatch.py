@@ -74,7 +74,7 @@ class Dispatcher:
         self.budget = Budget(clock.monotonic())
         self.bell = Bell()
         self.outage: Outage | None = None
-        self._intended: dict[tuple[int, int], Case] = {}  # intents on their way to the disk
+        self._intended: dict[int, Case] = {}  # by row: intents on their way to the disk
         self._armed: deque[Case] = deque()  # intents on disk, waiting for their start; urgent ones in front
         self._urgent = 0  # how many of them are urgent
         self._doubts: list[tuple[float, int, Case]] = []  # (due, row, case): waiting for a look-up
@@ -103,7 +103,7 @@ class Dispatcher:
     def committed(self, intents: Sequence[Intent]) -> None:
         """These intents are on disk."""
         for intent in intents:
-            case = self._intended.pop((intent.row, intent.attempt))
+            case = self._intended.pop(intent.row)
             if case.urgent:
                 self._armed.insert(self._urgent, case)
                 self._urgent += 1
@@ -224,6 +224,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         critical_rows = self._critical_rows()
         kept, urgent = self._settings.in_flight // 4, False
+        at_ms = int(self._clock.wall() * 1000)
         while room > 0 and (case := self._lanes.take(now, critical_rows, critical_only=room <= kept)):
             if case.state in {State.SENDING, State.RECONCILING}:
                 self._recalled(case)
@@ -239,8 +240,8 @@ class Dispatcher:
             case.move(State.SENDING)
             case.attempts += 1
             self._tally.moved(before, State.SENDING)
-            self._intended[case.job.row, case.attempts] = case
-            self._scribe.intend(Intent(case.job.row, case.attempts, int(self._clock.wall() * 1000)))
+            self._intended[case.job.row] = case
+            self._scribe.intend(Intent(case.job.row, case.attempts, at_ms))
             room -= 1
             urgent |= case.urgent
         few = len(self._armed) * _RESERVE <= self._settings.in_flight

@@ -74,6 +74,9 @@ class Judge:
         now = self._clock.monotonic()
         verdict = self._lookups.calibration.check_id(case.job, judge(case.job, reply))
         self._tally.replied(None if reply.fault else reply.latency_s)
+        if verdict.kind is Kind.ACCEPTED and self._had_good and not case.trial:
+            self._accepted(case, verdict, reply, now)
+            return
         if not case.trial:
             case.charged += verdict.kind not in _UNCHARGED
         if verdict.kind is Kind.TOKEN and case.attempts == 1:
@@ -83,6 +86,20 @@ class Judge:
             self._hold(case, verdict, reply)
         else:
             self._decide(case, verdict, reply, now)
+
+    def _accepted(self, case: Case, verdict: Verdict, reply: Reply, now: float) -> None:
+        """What nearly all replies are. It comes to the same as the long way, which takes twice as long."""
+        case.charged += 1
+        self._dispatcher.budget.observe(good=True, retry=case.charged > 1, now=now)
+        if reply.token:
+            self._refused_tokens.clear()
+        if reply.clock_ahead_s != self._lookups.calibration.clock_ahead_s:
+            self.sees_other_clock(reply)
+        self._patience.good()
+        self._pauses = 0
+        self._dispatcher.recovered()
+        self._breaker.clear()
+        self._moves.succeed(case, finding_of(verdict, reply))
 
     def _decide(self, case: Case, verdict: Verdict, reply: Reply, now: float) -> None:
         decision = decide(

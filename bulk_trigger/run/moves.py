@@ -89,6 +89,11 @@ class Moves:
             case Reconcile():
                 raise IllegalMove(f"{case!r} has to be looked up: `doubts` takes it")
 
+    def succeed(self, case: Case, finding: Finding) -> None:
+        """Settle the case: it was accepted."""
+        self.step(case, State.SUCCEEDED, finding)
+        self._lanes.settle(case)
+
     def step(self, case: Case, state: State, finding: Finding) -> None:
         """Record one move of a case."""
         before = case.state

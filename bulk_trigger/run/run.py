@@ -244,6 +244,7 @@ class Run:
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:
             self._calibrate(case)
         self._look_whether_over()
+        self.dispatcher.bell.ring()
 
     async def _look_up(self, case: Case) -> None:
         began, sent_ms = self.clock.monotonic(), case.first_sent_ms
@@ -264,11 +265,10 @@ class Run:
         )
 
     def _look_whether_over(self) -> None:
-        left = self.tally.left
-        if left and left == self._judge.held and not self._stop:
+        tally = self.tally
+        if (held := self._judge.held) and held == tally.left and not self._stop:
             self._judge.release_held(self.clock.monotonic())
-            left = self.tally.left
-        if not left:
+        if tally.ended == tally.rows:
             self._over.set()
 
     async def _tell(self) -> None:

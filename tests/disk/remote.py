@@ -51,17 +51,21 @@ class Remote:
         self._started: dict[str, float] = {}
 
     def trigger(self, job: Job, answered: Answered) -> None:
-        tell_later(self._reply(job), answered)
-
-    async def _reply(self, job: Job) -> Reply:
-        loop = asyncio.get_running_loop()
         if self._disk.is_off:
-            await asyncio.sleep(TIMEOUT_S)
-            return Reply(fault=Fault.TIMEOUT, latency_s=TIMEOUT_S)
+            tell_later(self._silence(), answered)
+            return
         self.sends.append((job.flow_id, job.trigger_time_ms))
         self.late += self._disk.has_failed
+        tell_later(self._reply(job, refused=len(self.sends) <= self._refuses), answered)
+
+    async def _silence(self) -> Reply:
+        await asyncio.sleep(TIMEOUT_S)
+        return Reply(fault=Fault.TIMEOUT, latency_s=TIMEOUT_S)
+
+    async def _reply(self, job: Job, *, refused: bool) -> Reply:
+        loop = asyncio.get_running_loop()
         fate, started = self._dice.random(), loop.time()
-        if len(self.sends) <= self._refuses:
+        if refused:
             await asyncio.sleep(LATENCY_S)
             return Reply(status=200, code=62102, message="Invalid request body.", latency_s=LATENCY_S)
         if self._trouble <= fate < 1.5 * self._trouble:
