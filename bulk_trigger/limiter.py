@@ -120,8 +120,6 @@ class Limiter:
 
     def started(self, count: int = 1) -> None:
         """`count` of the granted calls start now."""
-        if not count:
-            return
         self._reserved -= count
         now = self._clock.monotonic()
         for window in self._windows:
@@ -163,6 +161,11 @@ class Limiter:
                     window.add(now - age, count)
 
     # --- what the view asks
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may start now, in any number: no rate, no cut, no pause."""
+        return self._ceiling == inf and not self._windows and self._clock.monotonic() >= self._paused_until
 
     @property
     def is_cut(self) -> bool:

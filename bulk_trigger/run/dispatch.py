@@ -1,6 +1,7 @@
 """What starts next, and when: from the lanes over the intents and the limiter to the calls.
 
-Rule 1: one task decides about every call of the run.
+Rule 1: one task decides about every call of the run. Only where there is nothing to decide, because nothing
+        limits the sends but the in-flight cap, `go_on` lets the next ones go without waking it.
 Rule 2: a send starts only when its intent is on disk (`committed`), the limiter grants it, and the in-flight
         cap has room. At most one cap of intents is ahead of the sends, never two of one lane.
 Rule 3: calls that settle something (look-ups, their further pages) go before new sends: they free a lane.
@@ -81,6 +82,7 @@ class Dispatcher:
         self._checks: deque[Case] = deque()  # with `--baseline`: to be looked up before their first send
         self._turns: deque[asyncio.Future[None]] = deque()  # calls of look-ups that want a slot
         self._trials = 0
+        self._is_running = False
         self._longest_due = 0.0
 
     def __repr__(self) -> str:
@@ -109,7 +111,25 @@ class Dispatcher:
                 self._urgent += 1
             else:
                 self._armed.append(case)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """A call has ended, or intents are on disk: send what may be sent at once, and wake the task for more."""
+        if self._is_unhindered():
+            self._send(self._sendable(0.0))
+            cap = self._settings.in_flight
+            if len(self._armed) * _RESERVE > cap > self._room() * _RESERVE:
+                return
         self.bell.ring()
+
+    def _is_unhindered(self) -> bool:
+        """Whether nothing but the in-flight cap limits the sends, and nothing else wants to start."""
+        return (
+            self._is_running
+            and not (self.outage or self._turns or self._doubts or self._checks)
+            and self._limiter.is_open
+            and self._gateway.ready
+        )
 
     def suspend(self, why: str) -> None:
         """Begin an outage, or note that a trial of the current one did not help."""
@@ -144,6 +164,13 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Start what may start, for ever."""
+        self._is_running = True
+        try:
+            await self._run()
+        finally:
+            self._is_running = False
+
+    async def _run(self) -> None:
         while True:
             if not self._gateway.ready:
                 await self._prepare()
@@ -180,14 +207,21 @@ class Dispatcher:
                 self._count_call()
                 turn.set_result(None)
         sends = min(self._sendable(self._clock.monotonic()), granted - lookups)
-        for _ in range(sends):
-            case = self._armed.popleft()
-            case.trial = self.outage is not None
-            self._trials += case.trial
-            self._calls.send(case)
-        self._urgent = max(self._urgent - sends, 0)
-        self._limiter.started(sends)
+        if sends > 0:
+            self._send(sends)
+            self._limiter.started(sends)
         return lookups + sends
+
+    def _send(self, count: int) -> None:
+        for _ in range(count):
+            case = self._armed.popleft()
+            if self.outage:
+                case.trial = True
+                self._trials += 1
+            else:
+                case.trial = False
+            self._calls.send(case)
+        self._urgent = max(self._urgent - count, 0)
 
     def _count_call(self) -> None:
         self._tally.lookups += 1

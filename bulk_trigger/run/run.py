@@ -244,7 +244,8 @@ class Run:
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:
             self._calibrate(case)
         self._look_whether_over()
-        self.dispatcher.bell.ring()
+        if not self._stop:
+            self.dispatcher.go_on()
 
     async def _look_up(self, case: Case) -> None:
         began, sent_ms = self.clock.monotonic(), case.first_sent_ms
