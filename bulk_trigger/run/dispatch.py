@@ -114,7 +114,7 @@ class Dispatcher:
         self.go_on()
 
     def go_on(self) -> None:
-        """A call has ended, or intents are on disk: send what may be sent at once, and wake the task for more."""
+        """A call has ended, or intents are on disk: send what may be sent at once; wake the task for more."""
         if self._is_unhindered():
             self._send(self._sendable(0.0))
             cap = self._settings.in_flight
