@@ -13,6 +13,7 @@ import contextlib
 import csv
 import io
 from itertools import islice
+import re
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -45,6 +46,7 @@ COLUMNS = (
 )
 TRIO = ("status", "code", "message")  #: what a list of rows to run again has after the input's own columns
 _DONE_ALREADY = frozenset({"exists", "duplicate"})
+_PLAIN_ID = re.compile(r"[0-9][0-9-]{0,99}")
 _CHUNK = 16  # outcomes at a time; larger ones gain nothing, and each may carry a megabyte
 
 
@@ -70,6 +72,8 @@ class CsvResults:
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one line for each outcome."""
+        if not self._extra and all(lines := [_success(outcome) for outcome in outcomes]):
+            return b"".join(lines)
         return _csv([(*_cells(outcome), *_carried(outcome, self._extra)) for outcome in outcomes])
 
 
@@ -197,6 +201,26 @@ def _write(rows: Iterable[Sequence[object]], quoting: Literal[0, 1] = csv.QUOTE_
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
     return text.getvalue()
+
+
+def _success(outcome: Outcome) -> bytes:
+    """The line of a plain success, in less time than any line takes; of another outcome, nothing."""
+    if (
+        outcome.state is not State.SUCCEEDED
+        or outcome.code
+        or outcome.message
+        or outcome.instance_id is None
+        or outcome.sent_ms is None
+        or outcome.settled_ms is None
+        or outcome.latency_ms is None
+        or not _PLAIN_ID.fullmatch(outcome.instance_id)
+    ):
+        return b""
+    return (
+        f"{outcome.row},{outcome.flow_id},{outcome.trigger_time_ms},succeeded,{outcome.instance_id},,,"
+        f"{outcome.attempts},{outcome.via},{outcome.flags},{iso_time(outcome.sent_ms)},"
+        f"{iso_time(outcome.settled_ms)},{outcome.latency_ms:.1f}\n"
+    ).encode()
 
 
 def _cells(outcome: Outcome) -> tuple[object, ...]:

@@ -84,7 +84,7 @@ class HttpGateway:
         self._recent: deque[str] = deque(maxlen=RECENT_TOKENS)
         self._tokens = Tokens(credentials)
         self._mask = mask_of(self._secrets)
-        self._token_lines = (0, b"")  # serial number of a token, and its line in the head of a request
+        self._prepared = (0, b"", b"")  # a token's serial number, its line in a head, what is signed of it
         self._successes = Successes(self._success_key)
         self._seen = ("", "")  # the text that came last, and as it may be shown
         self._tasks: set[asyncio.Task[Answer]] = set()  # triggers over aiohttp
@@ -203,13 +203,14 @@ class HttpGateway:
 
     def _head(self, token: Token, body: bytes) -> bytes:
         """The same headers as the lines of a trigger's head."""
-        serial, line = self._token_lines
+        serial, line, begun = self._prepared
         if serial != token.serial:
             line = header_lines({"apim-accesstoken": token.value})
-            self._token_lines = (token.serial, line)
-        timestamp = str(self._now_ms())
-        signature = self._trigger.signer.sign(token.value, body, timestamp)
-        return line + f"apim-timestamp: {timestamp}\r\napim-signature: {signature}\r\n".encode()
+            begun = self._trigger.signer.begin(token.value)
+            self._prepared = (token.serial, line, begun)
+        timestamp = b"%d" % self._now_ms()
+        signature = self._trigger.signer.finish(begun, body, timestamp)
+        return b"%bapim-timestamp: %b\r\napim-signature: %b\r\n" % (line, timestamp, signature.encode())
 
     def _called(self, answered: Answered, token: int, call: asyncio.Task[Answer]) -> None:
         self._tasks.discard(call)

@@ -72,11 +72,11 @@ class Judge:
     def reply(self, case: Case, reply: Reply) -> None:
         """A worker's send has its reply, or never will."""
         now = self._clock.monotonic()
+        if self._is_as_expected(case, reply):
+            self._accepted(case, reply, now)
+            return
         verdict = self._lookups.calibration.check_id(case.job, judge(case.job, reply))
         self._tally.replied(None if reply.fault else reply.latency_s)
-        if verdict.kind is Kind.ACCEPTED and self._had_good and not case.trial:
-            self._accepted(case, verdict, reply, now)
-            return
         if not case.trial:
             case.charged += verdict.kind not in _UNCHARGED
         if verdict.kind is Kind.TOKEN and case.attempts == 1:
@@ -87,8 +87,21 @@ class Judge:
         else:
             self._decide(case, verdict, reply, now)
 
-    def _accepted(self, case: Case, verdict: Verdict, reply: Reply, now: float) -> None:
-        """What nearly all replies are. It comes to the same as the long way, which takes twice as long."""
+    def _is_as_expected(self, case: Case, reply: Reply) -> bool:
+        """Whether it is what nearly all replies are: accepted, under the very ID that was predicted."""
+        return (
+            reply.success
+            and reply.status == 200
+            and self._had_good
+            and not case.trial
+            and self._lookups.calibration.id_shift_s == 0
+            and isinstance(reply.data, dict)
+            and reply.data.get("flowInstanceId") == case.job.instance_id
+        )
+
+    def _accepted(self, case: Case, reply: Reply, now: float) -> None:
+        """Do at once what the tables and the long way come to in the end."""
+        self._tally.replied(reply.latency_s)
         case.charged += 1
         self._dispatcher.budget.observe(good=True, retry=case.charged > 1, now=now)
         if reply.token:
@@ -99,7 +112,7 @@ class Judge:
         self._pauses = 0
         self._dispatcher.recovered()
         self._breaker.clear()
-        self._moves.succeed(case, finding_of(verdict, reply))
+        self._moves.succeed(case, reply)
 
     def _decide(self, case: Case, verdict: Verdict, reply: Reply, now: float) -> None:
         decision = decide(

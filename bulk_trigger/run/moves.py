@@ -89,8 +89,11 @@ class Moves:
             case Reconcile():
                 raise IllegalMove(f"{case!r} has to be looked up: `doubts` takes it")
 
-    def succeed(self, case: Case, finding: Finding) -> None:
-        """Settle the case: it was accepted."""
+    def succeed(self, case: Case, reply: Reply) -> None:
+        """Settle the case: it was accepted under the ID that was predicted."""
+        finding = Finding(
+            evidence=Evidence.APPLIED, instance_id=case.job.instance_id, via="reply", reply=reply
+        )
         self.step(case, State.SUCCEEDED, finding)
         self._lanes.settle(case)
 
