@@ -53,7 +53,7 @@ class Calls:
     @property
     def free(self) -> int:
         """How many more calls may be under way."""
-        return self._cap - self._tally.in_flight - self._tally.lookups_under_way
+        return max(self._cap - self._tally.in_flight - self._tally.lookups_under_way, 0)
 
     def send(self, case: Case) -> None:
         """Send the job of a case; its intent is on disk."""

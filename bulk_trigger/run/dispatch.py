@@ -36,6 +36,7 @@ from .tally import Tally, Wait
 
 NEARLY = 0.8
 _RESERVE = 8  #: the disk is asked for more when an eighth of the in-flight cap is left armed, and not before
+_LEFT_IN_DOUBT = frozenset({State.SENDING, State.RECONCILING})  #: by an earlier process
 LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
 
 
@@ -260,7 +261,7 @@ class Dispatcher:
         kept, urgent = self._settings.in_flight // 4, False
         at_ms = int(self._clock.wall() * 1000)
         while room > 0 and (case := self._lanes.take(now, critical_rows, critical_only=room <= kept)):
-            if case.state in {State.SENDING, State.RECONCILING}:
+            if case.state in _LEFT_IN_DOUBT:
                 self._recalled(case)
                 continue
             if self._settings.baseline and not (case.checked or case.attempts):
@@ -290,7 +291,7 @@ class Dispatcher:
         """How many rows a lane must have left to decide the end of the run (design decision 16).
 
         A lane needs a latency and, on the average, a slot for each of its rows. One that is nearly as long as
-        what is left counts already: where many are, they need more than a worker each at the end.
+        what is left counts already: where many are, they need more than a slot each at the end.
         """
         latency_s, cap = self._tally.latency_s, self._settings.in_flight
         rate = min(self._limiter.per_second(self._clock.monotonic()), cap / latency_s)

@@ -70,7 +70,7 @@ class Judge:
     # --- a reply to a send
 
     def reply(self, case: Case, reply: Reply) -> None:
-        """A worker's send has its reply, or never will."""
+        """The send of a case has its reply, or never will."""
         now = self._clock.monotonic()
         if self._is_as_expected(case, reply):
             self._accepted(case, reply, now)

@@ -34,6 +34,7 @@ from ..settings import Settings
 from ..verdicts import judge_probe, judge_token
 from .alarm import Alarm
 from .calls import Calls
+from .collector import rarely_collecting
 from .dispatch import Dispatcher
 from .doubts import Doubts
 from .feed import Feed
@@ -130,7 +131,7 @@ class Run:
         self._remember()
         if not self.tally.left:
             self._over.set()
-        with self._alarm:
+        with self._alarm, rarely_collecting():
             try:
                 try:
                     await self._work_through()
