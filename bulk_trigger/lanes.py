@@ -16,8 +16,8 @@ that: it is then fed from the journal, which has nothing for it. So the journal 
 
 Between lanes (design decision 16): the lanes that decide the end of the run go first, the longest of them
 ahead; the others by the row at their head, so the input's order is kept where nothing is lost by it, and
-nobody starves. A heap entry is never removed from the middle: it is recognised as stale when it comes up,
-and a heap that is mostly stale is built anew.
+nobody starves. A heap entry is never removed from the middle: it is recognised as stale when it comes up, and
+a heap that is mostly stale is built anew. The heap by length is kept only from when it first matters.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Lanes:
         self._recall = recall  #: makes the case of a job, with what an earlier process left of it
         self._lanes: dict[int, _Lane] = {}
         self._by_row: list[tuple[int, int]] = []  # (row of the head, flow)
-        self._by_length: list[tuple[int, int]] = []  # (-rows left, flow)
+        self._by_length: list[tuple[int, int]] | None = None  # (-rows left, flow); None: nobody needed it yet
+        self._most_rows = 0  # that any lane has left, or more
         self._waiting: list[tuple[float, int, int]] = []  # (due, row of the head, flow)
         self._stopped: set[int] = set()
         self._hungry: dict[int, None] = {}  # flows whose look-ahead is short, in the order they got so
@@ -105,6 +106,7 @@ class Lanes:
         if flow_id in self._lanes or flow_id in self._stopped:
             return False
         self._lanes[flow_id] = _Lane(flow_id, rows_left, tainted=tainted)
+        self._most_rows = max(self._most_rows, rows_left)
         self._hungry[flow_id] = None
         return True
 
@@ -137,15 +139,12 @@ class Lanes:
         """
         if self._waiting:
             self._wake(now)
-        lane = self._longest_ready()
-        if lane is None:
-            return None
-        urgent = lane.rows_left >= critical_rows
-        if critical_only and not urgent:
-            return None
-        if not urgent:
+        lane = self._critical(critical_rows) if critical_rows <= self._most_rows else None
+        urgent = lane is not None
+        if lane is None and not critical_only:
             lane = self._first_ready()
-        assert lane is not None and lane.case is not None  # noqa: S101, PT018 - both heaps hold every ready lane
+        if lane is None or lane.case is None:
+            return None
         lane.place = "busy"
         self.ready -= 1
         lane.case.urgent = urgent
@@ -221,10 +220,11 @@ class Lanes:
         lane.place = "ready"
         self.ready += 1
         heappush(self._by_row, (lane.case.job.row, lane.flow_id))
-        heappush(self._by_length, (-lane.rows_left, lane.flow_id))
         most = 2 * len(self._lanes) + _SPARE
-        if len(self._by_length) > most:
-            self._by_length = self._fresh(_length_key)
+        if self._by_length is not None:
+            heappush(self._by_length, (-lane.rows_left, lane.flow_id))
+            if len(self._by_length) > most:
+                self._by_length = self._fresh(_length_key)
         if len(self._by_row) > most:
             self._by_row = self._fresh(_row_key)
 
@@ -240,8 +240,17 @@ class Lanes:
             self.waiting -= 1
             self._ready(self._lanes[flow_id])
 
-    def _longest_ready(self) -> _Lane | None:
-        heap = self._by_length
+    def _critical(self, rows: float) -> _Lane | None:
+        """The longest lane that is ready, if it has at least so many rows left."""
+        if self._by_length is None:
+            self._most_rows = max((lane.rows_left for lane in self._lanes.values()), default=0)
+            if self._most_rows < rows:
+                return None
+            self._by_length = self._fresh(_length_key)
+        lane = self._longest_ready(self._by_length)
+        return lane if lane is not None and lane.rows_left >= rows else None
+
+    def _longest_ready(self, heap: list[tuple[int, int]]) -> _Lane | None:
         while heap:
             length, flow_id = heap[0]
             lane = self._lanes.get(flow_id)
