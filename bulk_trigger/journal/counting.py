@@ -26,7 +26,7 @@ def read_totals(
     database: Database, header: Header, counts: Mapping[State, int], notes: Mapping[str, Any]
 ) -> Totals:
     """Count what a journal holds. Each query reads a table once; none keeps rows in memory."""
-    sends, rows_sent, latencies = _sends(database, header)
+    sends, rows_sent, latencies = _sends(database, header, under_way=counts[State.SENDING])
     ((other_calls,),) = database.read("SELECT count(*) FROM calls")
     ((reconciled, dup_risk),) = database.read(
         f"SELECT ifnull(sum(state = ? AND via = 'reconciled'), 0), ifnull(sum(instr(flags, ?) > 0), 0) "  # noqa: S608 - our words
@@ -47,15 +47,14 @@ def read_totals(
     )
 
 
-def _sends(database: Database, header: Header) -> tuple[int, int, Counter[int]]:
+def _sends(database: Database, header: Header, *, under_way: int) -> tuple[int, int, Counter[int]]:
     """Count the sends, the rows that had some, and the replies by latency, in tenths of a millisecond."""
     sent = bytearray(header.rows)
     sends, first = 0, header.first_row
     latencies: Counter[int] = Counter()
-    query = (
-        "SELECT row, CAST(latency_ms * 10 + 0.5 AS INTEGER) FROM steps WHERE sent_ms IS NOT NULL "
-        "UNION ALL SELECT DISTINCT row, NULL FROM intents WHERE is_sending(row)"  # one of its intents is open
-    )
+    query = "SELECT row, CAST(latency_ms * 10 + 0.5 AS INTEGER) FROM steps WHERE sent_ms IS NOT NULL"
+    if under_way:  # rows of which an intent is open
+        query += " UNION ALL SELECT DISTINCT row, NULL FROM intents WHERE is_sending(row)"
     for row, tenth in database.read(query):
         sends += 1
         sent[row - first] = 1
