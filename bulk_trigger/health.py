@@ -59,6 +59,8 @@ class Breaker:
 
     def clear(self) -> None:
         """Forget what went wrong."""
+        if self._since is None:
+            return
         self._bad.clear()
         self._since = None
         self._unreachable = self._nonsense = self._anomalies = 0

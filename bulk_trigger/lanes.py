@@ -16,8 +16,8 @@ that: it is then fed from the journal, which has nothing for it. So the journal 
 
 Between lanes (design decision 16): the lanes that decide the end of the run go first, the longest of them
 ahead; the others by the row at their head, so the input's order is kept where nothing is lost by it, and
-nobody starves. A heap entry is never removed from the middle: it is recognised as stale when it comes up,
-and a heap that is mostly stale is built anew.
+nobody starves. A heap entry is never removed from the middle: it is recognised as stale when it comes up, and
+a heap that is mostly stale is built anew. The heap by length is kept only from when it first matters.
 """
 
 from __future__ import annotations
@@ -27,45 +27,30 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from math import inf
 
+import msgspec
+
 from .errors import IllegalMove
 from .model import NEXT, Job, State
 
 _SPARE = 64  #: stale entries that a heap may hold before it is worth building anew
 
 
-class Case:
+class Case(msgspec.Struct, eq=False, gc=False):
     """What is known about the job at the head of a lane. Changed by the run, one owner at a time."""
 
-    __slots__ = (
-        "anomaly",
-        "attempts",
-        "charged",
-        "checked",
-        "doubt",
-        "dup_risk",
-        "first_sent_ms",
-        "job",
-        "order_uncertain",
-        "sent_ms",
-        "state",
-        "trial",
-        "urgent",
-    )
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.state = State.PENDING
-        self.attempts = 0  #: sends so far
-        self.charged = 0  #: those that count against `--retries`
-        self.first_sent_ms: int | None = None  #: by the gateway's clock, as far as that is known
-        self.sent_ms: int | None = None
-        self.doubt: object | None = None  #: while reconciling: what put it in doubt, see `reconcile`
-        self.checked = False  #: with `--baseline`: was looked up before the first send
-        self.dup_risk = False
-        self.order_uncertain = False
-        self.anomaly = False
-        self.urgent = False  #: its lane decides the end of the run: it goes before others
-        self.trial = False  #: the last send was a trial during a pause: it is not charged
+    job: Job
+    state: State = State.PENDING
+    attempts: int = 0  #: sends so far
+    charged: int = 0  #: those that count against `--retries`
+    first_sent_ms: int | None = None  #: by the gateway's clock, as far as that is known
+    sent_ms: int | None = None
+    doubt: object | None = None  #: while reconciling: what put it in doubt, see `reconcile`
+    checked: bool = False  #: with `--baseline`: was looked up before the first send
+    dup_risk: bool = False
+    order_uncertain: bool = False
+    anomaly: bool = False
+    urgent: bool = False  #: its lane decides the end of the run: it goes before others
+    trial: bool = False  #: the last send was a trial during a pause: it is not charged
 
     def move(self, state: State) -> None:
         """Go to another state. Raises `IllegalMove` for what `model.NEXT` does not allow."""
@@ -97,7 +82,8 @@ class Lanes:
         self._recall = recall  #: makes the case of a job, with what an earlier process left of it
         self._lanes: dict[int, _Lane] = {}
         self._by_row: list[tuple[int, int]] = []  # (row of the head, flow)
-        self._by_length: list[tuple[int, int]] = []  # (-rows left, flow)
+        self._by_length: list[tuple[int, int]] | None = None  # (-rows left, flow); None: nobody needed it yet
+        self._most_rows = 0  # that any lane has left, or more
         self._waiting: list[tuple[float, int, int]] = []  # (due, row of the head, flow)
         self._stopped: set[int] = set()
         self._hungry: dict[int, None] = {}  # flows whose look-ahead is short, in the order they got so
@@ -120,6 +106,7 @@ class Lanes:
         if flow_id in self._lanes or flow_id in self._stopped:
             return False
         self._lanes[flow_id] = _Lane(flow_id, rows_left, tainted=tainted)
+        self._most_rows = max(self._most_rows, rows_left)
         self._hungry[flow_id] = None
         return True
 
@@ -150,16 +137,14 @@ class Lanes:
         `critical_rows`: a lane with at least so many rows left decides the end of the run; its cases are
         `urgent`. `critical_only`: take no other.
         """
-        self._wake(now)
-        lane = self._top(self._by_length, _length_key)
-        if lane is None:
+        if self._waiting:
+            self._wake(now)
+        lane = self._critical(critical_rows) if critical_rows <= self._most_rows else None
+        urgent = lane is not None
+        if lane is None and not critical_only:
+            lane = self._first_ready()
+        if lane is None or lane.case is None:
             return None
-        urgent = lane.rows_left >= critical_rows
-        if critical_only and not urgent:
-            return None
-        if not urgent:
-            lane = self._top(self._by_row, _row_key)
-        assert lane is not None and lane.case is not None  # noqa: S101, PT018 - both heaps hold every ready lane
         lane.place = "busy"
         self.ready -= 1
         lane.case.urgent = urgent
@@ -219,7 +204,8 @@ class Lanes:
         lane.rows_left -= ended
         if lane.queue:
             lane.case = self._recall(lane.queue.popleft())
-            lane.case.order_uncertain |= lane.tainted
+            if lane.tainted:
+                lane.case.order_uncertain = True
             self._ready(lane)
         elif lane.more:
             lane.place = "hungry"
@@ -234,10 +220,12 @@ class Lanes:
         lane.place = "ready"
         self.ready += 1
         heappush(self._by_row, (lane.case.job.row, lane.flow_id))
-        heappush(self._by_length, (-lane.rows_left, lane.flow_id))
-        if len(self._by_length) > 2 * len(self) + _SPARE:
-            self._by_length = self._fresh(_length_key)
-        if len(self._by_row) > 2 * len(self) + _SPARE:
+        most = 2 * len(self._lanes) + _SPARE
+        if self._by_length is not None:
+            heappush(self._by_length, (-lane.rows_left, lane.flow_id))
+            if len(self._by_length) > most:
+                self._by_length = self._fresh(_length_key)
+        if len(self._by_row) > most:
             self._by_row = self._fresh(_row_key)
 
     def _wait(self, lane: _Lane, due: float) -> None:
@@ -252,11 +240,31 @@ class Lanes:
             self.waiting -= 1
             self._ready(self._lanes[flow_id])
 
-    def _top(self, heap: list[tuple[int, int]], key: _Key) -> _Lane | None:
+    def _critical(self, rows: float) -> _Lane | None:
+        """The longest lane that is ready, if it has at least so many rows left."""
+        if self._by_length is None:
+            self._most_rows = max((lane.rows_left for lane in self._lanes.values()), default=0)
+            if self._most_rows < rows:
+                return None
+            self._by_length = self._fresh(_length_key)
+        lane = self._longest_ready(self._by_length)
+        return lane if lane is not None and lane.rows_left >= rows else None
+
+    def _longest_ready(self, heap: list[tuple[int, int]]) -> _Lane | None:
         while heap:
-            value, flow_id = heap[0]
+            length, flow_id = heap[0]
             lane = self._lanes.get(flow_id)
-            if lane is not None and lane.place == "ready" and key(lane) == value:
+            if lane is not None and lane.place == "ready" and lane.rows_left == -length:
+                return lane
+            heappop(heap)
+        return None
+
+    def _first_ready(self) -> _Lane | None:
+        heap = self._by_row
+        while heap:
+            row, flow_id = heap[0]
+            lane = self._lanes.get(flow_id)
+            if lane is not None and lane.place == "ready" and lane.case and lane.case.job.row == row:
                 return lane
             heappop(heap)
         return None

@@ -163,6 +163,11 @@ class Limiter:
     # --- what the view asks
 
     @property
+    def is_open(self) -> bool:
+        """Whether anything may start now, in any number: no rate, no cut, no pause."""
+        return self._ceiling == inf and not self._windows and self._clock.monotonic() >= self._paused_until
+
+    @property
     def is_cut(self) -> bool:
         """Whether less is allowed now than the user allows, because of a 429."""
         return self.per_second(self._clock.monotonic()) < self._ceiling

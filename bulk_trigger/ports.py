@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import random
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,9 @@ import msgspec
 
 if TYPE_CHECKING:
     from .model import Job, Outcome, Reply
+
+
+Answered = Callable[["Reply"], None]
 
 
 class Gateway(Protocol):
@@ -29,8 +33,11 @@ class Gateway(Protocol):
     def refuse_token(self, token: int) -> None:
         """Forget the token with that serial number: the gateway did not accept it."""
 
-    async def trigger(self, job: Job) -> Reply:
-        """Start the job's flow. `Reply.data` holds `{"flowInstanceId": ...}` on success."""
+    def trigger(self, job: Job, answered: Answered) -> None:
+        """Start the job's flow; returns at once. `Reply.data` holds `{"flowInstanceId": ...}` on success.
+
+        `answered` is called exactly once, on a later turn of the event loop.
+        """
 
     async def get_instance(self, instance_id: str) -> Reply:
         """Ask for one instance by its ID."""

@@ -87,6 +87,9 @@ class Decision(msgspec.Struct, frozen=True):
     others: Others = ()
 
 
+_SUCCEEDED = Decision(Settle(State.SUCCEEDED))
+
+
 def backoff(tries: int, dice: float) -> float:
     """Seconds to wait after the `tries`-th try: full jitter, doubled each time."""
     return dice * min(FIRST_DELAY_S * 2.0 ** min(tries - 1, 30), MAX_DELAY_S)
@@ -114,12 +117,12 @@ def decide(  # noqa: PLR0911, PLR0913 - one return per row of the table, one arg
     gateway may be asked for instances. `duplicate`: whether another row has the same instance ID, so that no
     look-up can tell them apart. `dice`: a random number from 0 to 1.
     """
+    if verdict.kind is Kind.ACCEPTED:
+        return _SUCCEEDED
     others: Others = (Pause(retry_after_s, cut=verdict.kind is Kind.THROTTLED),) if verdict.pause else ()
     if verdict.scope is Scope.EVERYONE:
         others += (StopRun(f"{verdict.code} {verdict.message}".strip()),)
     match verdict.kind:
-        case Kind.ACCEPTED:
-            return Decision(Settle(State.SUCCEEDED), others)
         case Kind.REFUSED:
             return _refused(verdict, settings, others)
         case Kind.THROTTLED | Kind.TOKEN:

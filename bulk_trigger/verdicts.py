@@ -156,9 +156,9 @@ def _accepted(job: Job, reply: Reply) -> Verdict:
     """Rule 3. The predicted ID is not demanded here: it shows whether we understand the IDs at all."""
     if reply.status != 200:
         return _contradiction(reply, f"a success with HTTP status {reply.status} contradicts itself")
-    prefix = f"{job.flow_id}-"
     given = reply.data.get("flowInstanceId") if isinstance(reply.data, dict) else None
-    if (
+    predicted, prefix = job.instance_id, f"{job.flow_id}-"
+    if given != predicted and (
         not isinstance(given, str)
         or not given.startswith(prefix)
         or not _ID_TAIL.fullmatch(given, len(prefix))
@@ -169,7 +169,7 @@ def _accepted(job: Job, reply: Reply) -> Verdict:
         evidence=Evidence.APPLIED,
         kind=Kind.ACCEPTED,
         good=True,
-        mismatch=given != job.instance_id,
+        mismatch=given != predicted,
         code="0",
         message=reply.message,
         instance_id=given,

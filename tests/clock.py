@@ -7,12 +7,23 @@ So nothing under this loop may hop to a thread.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 import random
 import selectors
+from typing import Any
+
+from bulk_trigger.model import Reply
+from bulk_trigger.ports import Answered
 
 IO_GRACE = 0.002  # real seconds to let loopback traffic arrive before jumping; 0 without sockets
 TURN = 1e-9  # virtual seconds per loop turn, so time never stands still: aiolimiter spins where it does
 EPOCH = 1_700_000_000.0  # what the wall shows when the virtual time is 0
+
+
+def tell_later(reply: Coroutine[Any, Any, Reply], answered: Answered) -> None:
+    """Let a coroutine make the reply to a trigger."""
+    call = asyncio.ensure_future(reply)
+    call.add_done_callback(lambda done: None if done.cancelled() else answered(done.result()))
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -18,6 +18,7 @@ import trustme
 from bulk_trigger.gateway.auth import Credentials
 from bulk_trigger.gateway.http import HttpGateway
 from bulk_trigger.model import Job, Reply
+from bulk_trigger.ports import Gateway
 from bulk_trigger.settings import Settings
 
 TOKEN = "canary-token-3f9a"
@@ -193,7 +194,7 @@ async def gateway_to(server: Server, **options: Any) -> AsyncIterator[HttpGatewa
 
 async def trigger_at(script: Script, **options: Any) -> tuple[Reply, Server]:
     async with serving(script) as server, gateway_to(server, **options) as gateway:
-        return await gateway.trigger(JOB), server
+        return await triggered(gateway, JOB), server
 
 
 async def knock_at(origin: str, **options: Any) -> Reply:
@@ -201,7 +202,7 @@ async def knock_at(origin: str, **options: Any) -> Reply:
     gateway = gateway_for(origin, **options)
     try:
         give_token(gateway)
-        return await gateway.trigger(JOB)
+        return await triggered(gateway, JOB)
     finally:
         await gateway.aclose()
 
@@ -211,8 +212,20 @@ def gateway_for(origin: str, **options: Any) -> HttpGateway:
     own = {name: options.pop(name) for name in ("clock", "proxy", "tls") if name in options}
     gateway = HttpGateway(settings_for(origin, **options), CREDENTIALS, **own)
     if WIRE == "aiohttp":
-        gateway._trigger = gateway._endpoint("POST", "/flows", {"action": "trigger", **gateway._ids})
+        gateway._direct = None
     return gateway
+
+
+def triggered(gateway: Gateway, job: Job) -> asyncio.Future[Reply]:
+    """The reply to a trigger, to be waited for."""
+    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def answered(answer: Reply) -> None:
+        if not reply.cancelled():
+            reply.set_result(answer)
+
+    gateway.trigger(job, answered)
+    return reply
 
 
 def give_token(gateway: HttpGateway) -> None:

@@ -10,6 +10,7 @@ import pytest
 from scripted import SUCCESS
 
 from bulk_trigger.gateway.direct_connection import Connection
+from bulk_trigger.gateway.direct_reply import Heads, ReplyReader
 from bulk_trigger.model import Fault
 
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
@@ -53,7 +54,16 @@ class Line:
         self.window = memoryview(bytearray(1000))
         self.lost: list[Connection] = []
         self.transport = ScriptedTransport(takes=takes, refuses=refuses)
-        self.connection = Connection(self.here, self.window, self.lost.append, secure=secure, old_at=0.0)
+        self.ended = asyncio.Event()
+        self.connection = Connection(
+            self.here,
+            self.window,
+            ReplyReader(Heads()),
+            lambda _: self.ended.set(),
+            self.lost.append,
+            secure=secure,
+            old_at=0.0,
+        )
         self.connection.connection_made(self.transport)
 
     def arrive(self, data: bytes) -> None:
@@ -85,11 +95,11 @@ async def test_what_a_lost_connection_proves(
 ) -> None:
     """P6: not sent only where the kernel has refused the first byte and we can know it."""
     line = Line(**below)
-    waiter = line.connection.call(REQUEST)
+    line.connection.call(REQUEST)
     if reply:
         line.arrive(reply)
     line.connection.connection_lost(error)
-    await waiter
+    await line.ended.wait()
     line.close()
 
     assert line.connection.reader.fault is fault
@@ -109,9 +119,9 @@ async def test_what_a_lost_connection_proves(
 async def test_what_the_end_of_its_time_proves(secure: bool, takes: int, fault: Fault) -> None:
     """P6: what still lies in our own buffer as a whole cannot have left, and now never will."""
     line = Line(secure=secure, takes=takes)
-    waiter = line.connection.call(REQUEST)
+    line.connection.call(REQUEST)
     line.connection.expire("too late")
-    await waiter
+    await line.ended.wait()
     line.close()
 
     assert (line.connection.reader.fault, line.connection.reader.message) == (fault, "too late")
@@ -122,9 +132,9 @@ async def test_what_the_end_of_its_time_proves(secure: bool, takes: int, fault: 
 async def test_what_comes_while_no_call_is_under_way_ends_the_connection(ending: str) -> None:
     """P3: F34."""
     line = Line()
-    waiter = line.connection.call(REQUEST)
+    line.connection.call(REQUEST)
     line.arrive(SUCCESS)
-    await waiter
+    await line.ended.wait()
     assert line.connection.is_usable()
     if ending == "bytes":
         line.arrive(SUCCESS)
@@ -163,12 +173,12 @@ async def test_the_kernel_is_asked_before_a_connection_is_used_again(sign: str) 
 
 async def test_the_first_of_many_endings_counts() -> None:
     line = Line()
-    waiter = line.connection.call(REQUEST)
+    line.connection.call(REQUEST)
     line.arrive(SUCCESS)
     line.connection.expire("too late")
     line.connection.fail(Fault.RESET, "closed")
     line.connection.connection_lost(ConnectionResetError())
-    await waiter
+    await line.ended.wait()
     line.close()
 
     assert (line.connection.reader.whole, line.connection.reader.fault) == (True, None)
@@ -176,12 +186,12 @@ async def test_the_first_of_many_endings_counts() -> None:
 
 async def test_nobody_waits_for_a_connection_that_was_dropped() -> None:
     line = Line()
-    waiter = line.connection.call(REQUEST)
-    waiter.cancel()
+    line.connection.call(REQUEST)
     line.connection.drop()
     line.arrive(SUCCESS)
     line.connection.connection_lost(None)
     line.close()
 
+    assert not line.ended.is_set()
     assert line.transport.closing
     assert line.connection.lost.done()

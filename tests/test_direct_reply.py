@@ -10,7 +10,7 @@ import pytest
 from scripted import SUCCESS, http
 
 from bulk_trigger.gateway.answer import KEEPALIVE_S, MAX_BODY, MAX_HEADERS
-from bulk_trigger.gateway.direct_reply import MAX_HEAD, ReplyReader
+from bulk_trigger.gateway.direct_reply import MAX_HEAD, Heads, ReplyReader
 from bulk_trigger.model import Fault
 
 BODY = SUCCESS.partition(b"\r\n\r\n")[2]
@@ -35,9 +35,9 @@ UNFIT = [
 ]
 
 
-def told(*parts: bytes, clean: bool = True) -> tuple[object, ...]:
+def told(*parts: bytes, clean: bool = True, heads: Heads | None = None) -> tuple[object, ...]:
     """What a reader says of a reply that comes in these parts, and then the connection ends."""
-    reader = ReplyReader()
+    reader = ReplyReader(Heads() if heads is None else heads)
     for part in parts:
         if part and reader.feed(memoryview(part)):
             break
@@ -100,6 +100,44 @@ def test_what_is_wrong_with_an_unfit_reply_is_told(reply: bytes, fault: Fault, s
     assert told(reply)[:2] == (fault, status)
 
 
+def variants(reply: bytes) -> list[bytes]:
+    """A reply, and what is nearly the same."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return [
+        reply,
+        reply[:-1],
+        reply + b"x",
+        reply + reply,
+        head + b"\r\n\r\n" + body[::-1],
+        head + b"\r\nConnection: close\r\n\r\n" + body,
+        reply.replace(b"\r\n", b"\n", 1),
+    ]
+
+
+@pytest.mark.parametrize("first", WHOLE + UNFIT, ids=lambda reply: repr(reply[:60]))
+def test_a_head_that_is_known_is_read_as_if_it_were_not(first: bytes) -> None:
+    """P3, P30: whatever was read before, and however the next reply is cut."""
+    for one in variants(first):
+        heads = Heads()
+        told(one, heads=heads)
+        for second in (reply for each in WHOLE + UNFIT for reply in variants(each)):
+            assert told(second, heads=heads) == told(second)
+            parts = second[: len(second) // 2], second[len(second) // 2 :]
+            assert told(*parts, heads=heads) == told(*parts)
+
+
+def test_few_heads_are_kept_and_no_long_ones() -> None:
+    """P30."""
+    heads = Heads()
+    for n in range(1000):
+        told(http(b"", 200, f"X-Request-Id: {n}"), heads=heads)
+    assert len(heads) <= Heads.most
+
+    heads.clear()
+    told(http(b"", 200, "X: " + "y" * Heads.longest), heads=heads)
+    assert not heads
+
+
 def test_interim_replies_are_skipped_with_all_they_say() -> None:
     assert told(INTERIM + SUCCESS) == told(SUCCESS)
 
@@ -112,7 +150,7 @@ def test_the_headers_that_somebody_asks_for_are_kept_the_first_of_each_name() ->
 
 
 def test_nothing_is_carried_over_to_the_next_reply() -> None:
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
     assert reader.feed(memoryview(HINTS))
     reader.begin()
     assert (reader.status, reader.headers, reader.begun) == (None, {}, False)
@@ -136,7 +174,7 @@ def test_nothing_is_carried_over_to_the_next_reply() -> None:
     ],
 )
 def test_a_connection_is_kept_for_as_long_as_the_gateway_keeps_it(reply: bytes, keep_s: float) -> None:
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
 
     assert reader.feed(memoryview(reply))
     assert (reader.fault, reader.keep_s) == (None, keep_s)
@@ -162,7 +200,7 @@ def test_bytes_behind_a_reply_change_nothing_in_it(reply: bytes, behind: bytes) 
 
 def endless(start: bytes, more: bytes) -> Callable[[], int]:
     def feed() -> int:
-        reader, fed = ReplyReader(), len(start)
+        reader, fed = ReplyReader(Heads()), len(start)
         over = reader.feed(memoryview(start))
         while not over:
             over = reader.feed(memoryview(more))

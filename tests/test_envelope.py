@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from bulk_trigger.gateway.envelope import SUCCESS_KEY, Envelope, parse
+from bulk_trigger.gateway.envelope import SUCCESS_KEY, Envelope, Successes, parse
 from bulk_trigger.gateway.headers import http_date, retry_after, target_host
 
 NOW = 1_700_000_000.0
@@ -245,3 +245,44 @@ def test_a_date_of_more_than_64_characters_is_none() -> None:
 def test_of_a_redirect_only_the_host_is_shown(location: str | None, host: str | None) -> None:
     """P28, P29: a path can hold secrets, and a terminal runs what it is shown."""
     assert target_host(location, "own.example") == host
+
+
+IDS = st.sampled_from(["3377-20240101000000", "1-2", "-", "1-0", "x", "", "1\\u002d2", "9" * 60, "9" * 61])
+SHAPES = st.sampled_from(
+    [
+        '{"status":0,"msg":" Success","data":{"flowInstanceId":"%s"}}',
+        '{"data": {"flowInstanceId": "%s"}, "msg": "x", "status": 0}',
+        '{"status":0,"x":1,"x":1,"data":{"flowInstanceId":"%s"}}',
+        '{"status":0,"msg":"\\u0041","submsg":null,"data":{"flowInstanceId":"%s"}}',
+        '{"status":0,"msg":"1-2","id":"1-2","data":{"flowInstanceId":"%s"}}',
+        '{"status":0,"data":{"flowInstanceId":"1-2","flowInstanceId":"%s"}}',
+        '{"status":0,"data":{"flowInstanceId":"%s","more":1}}',
+        '{"status":62109,"msg":"no","data":{"flowInstanceId":"%s"}}',
+        '{"code":0,"data":{"flowInstanceId":"%s"}}',
+        '{"status":0,"data":{"flowInstanceId":"%s"}} ',
+        '{"status":0,"data":{"flowInstanceId":"%s"}}x',
+    ]
+)
+TRIGGER_BODIES = st.builds(lambda shape, given: (shape % given).encode(), SHAPES, IDS)
+
+
+@given(st.lists(TRIGGER_BODIES | st.sampled_from(sorted(BODIES)), max_size=20))
+def test_a_success_is_recognised_as_what_it_would_be_read_as(bodies: list[bytes]) -> None:
+    """P3: whatever was read before."""
+    for key in ("status", "code"):
+        successes = Successes(key)
+        for body in bodies:
+            assert successes.read(body) == parse(body, key)
+
+
+def test_what_was_learned_is_used_and_lessons_end() -> None:
+    body = b'{"status":0,"n":%d,"data":{"flowInstanceId":"1-%d"}}'
+    alike = Successes("status")
+    for n in range(20):
+        assert alike.read(body % (0, n)).data == {"flowInstanceId": f"1-{n}"}
+    assert alike._lessons == Successes.lessons - 1
+
+    each_another = Successes("status")
+    for n in range(20):
+        assert each_another.read(body % (n, n)).data == {"flowInstanceId": f"1-{n}"}
+    assert each_another._lessons == 0

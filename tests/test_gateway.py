@@ -23,6 +23,7 @@ from scripted import (
     settings_for,
     silence,
     token_reply,
+    triggered,
 )
 
 from bulk_trigger.errors import SettingsError
@@ -74,7 +75,7 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 async def test_calls_go_where_the_documentation_says(api: str, service: str) -> None:
     both = {"orgId": "o1", "userId": "u1"}
     async with serving(always(SUCCESS)) as server, gateway_to(server, api=api) as gateway:
-        await gateway.trigger(JOB)
+        await triggered(gateway, JOB)
         await gateway.get_instance("3377-20191122012300")
         await gateway.list_instances(QUERY)
         await gateway.current_time()
@@ -102,7 +103,7 @@ async def test_what_is_signed_is_what_is_sent() -> None:
     """Names and values are signed decoded, whatever they look like on the wire."""
     odd = {"org_id": "o 1&x=描述+%", "user_id": "ü/u?#"}
     async with serving(always(SUCCESS)) as server, gateway_to(server, **odd) as gateway:
-        await gateway.trigger(JOB)
+        await triggered(gateway, JOB)
         await gateway.get_instance("3377-2019 %")
         await gateway.list_instances(QUERY)
         await gateway.current_time()
@@ -122,7 +123,7 @@ async def test_what_is_signed_is_what_is_sent() -> None:
 
 async def test_a_whole_trigger_request_holds_nothing_unexpected() -> None:
     async with serving(always(SUCCESS)) as server, gateway_to(server) as gateway:
-        await gateway.trigger(JOB)
+        await triggered(gateway, JOB)
 
     lines = server.requests[0].head.strip().split("\r\n")
     assert lines[0] == "POST /dataflow-batch-service/v2.0/flows?action=trigger&orgId=o1&userId=u1 HTTP/1.1"
@@ -185,14 +186,14 @@ async def test_a_gateway_is_ready_once_it_has_a_token_and_until_its_renewal_is_d
     async with serving(always(SUCCESS)) as server:
         gateway: Gateway = HttpGateway(settings_for(server.origin), CREDENTIALS, clock=clock)
         assert not gateway.ready
-        unready = await gateway.trigger(JOB)
+        unready = await triggered(gateway, JOB)
         reply = await gateway.prepare()
         assert gateway.ready
-        first = await gateway.trigger(JOB)
+        first = await triggered(gateway, JOB)
         clock.now += 6600
         assert not gateway.ready
         await gateway.prepare()
-        second = await gateway.trigger(JOB)
+        second = await triggered(gateway, JOB)
         gateway.refuse_token(first.token)
         assert gateway.ready
         gateway.refuse_token(second.token)
@@ -234,7 +235,7 @@ async def test_a_token_that_still_lives_is_used_while_its_renewal_fails() -> Non
 
         assert (reply.success, reply.code) == (False, 1005)
         assert gateway.ready
-        assert (await gateway.trigger(JOB)).success
+        assert (await triggered(gateway, JOB)).success
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ async def test_a_lost_token_call_is_a_reply_too() -> None:
 
 async def test_a_success_is_passed_on_whole() -> None:
     async with serving(always(SUCCESS)) as server, gateway_to(server) as gateway:
-        reply = await gateway.trigger(JOB)
+        reply = await triggered(gateway, JOB)
 
     assert (reply.fault, reply.status, reply.code, reply.success) == (None, 200, 0, True)
     assert reply.data == {"flowInstanceId": "3377-20191122012300"}
@@ -282,7 +283,7 @@ async def test_a_success_is_passed_on_whole() -> None:
 async def test_the_success_of_another_api_version_is_none() -> None:
     """P30: F38."""
     async with serving(always(SUCCESS)) as server, gateway_to(server, api="v2.1") as gateway:
-        reply = await gateway.trigger(JOB)
+        reply = await triggered(gateway, JOB)
 
     assert (reply.success, reply.code) == (False, 0)
 
@@ -291,7 +292,7 @@ async def test_a_refusal_is_passed_on_with_its_hints() -> None:
     """P18: F48."""
     refusal = http({"message": "API rate limit exceeded"}, 429, "Retry-After: 7")
     async with serving(always(refusal)) as server, gateway_to(server) as gateway:
-        reply = await gateway.trigger(JOB)
+        reply = await triggered(gateway, JOB)
 
     assert (reply.fault, reply.status, reply.code, reply.success) == (None, 429, None, False)
     assert (reply.retry_after_s, reply.message) == (7.0, "API rate limit exceeded")
@@ -308,7 +309,7 @@ async def test_a_secret_that_the_gateway_repeats_is_masked() -> None:
             http(b"", 200, f"Content-Encoding: {secret}"),
         ):
             async with serving(always(leak)) as server, gateway_to(server) as gateway:
-                reply = await gateway.trigger(JOB)
+                reply = await triggered(gateway, JOB)
 
             assert "canary" not in repr(reply)
             assert len(reply.message) <= 300
@@ -329,7 +330,7 @@ async def test_a_text_of_many_lines_becomes_one() -> None:
     """P27: F47."""
     message = http({"status": 62102, "msg": "one\r\ntwo\n\tthree"})
     async with serving(always(message)) as server, gateway_to(server) as gateway:
-        assert (await gateway.trigger(JOB)).message == "one two three"
+        assert (await triggered(gateway, JOB)).message == "one two three"
 
 
 # --- clocks
@@ -351,7 +352,7 @@ async def test_after_a_refusal_the_gateways_clock_is_used(status: int, content: 
 
     async with serving(script) as server, gateway_to(server, clock=clock) as gateway:
         for _ in range(3):
-            await gateway.trigger(JOB)
+            await triggered(gateway, JOB)
 
     stamps = [
         int(request.header("apim-timestamp") or 0) - round(clock.epoch * 1000) for request in server.requests
@@ -366,7 +367,7 @@ async def test_a_clock_that_is_near_enough_or_unreadable_changes_nothing(date: s
     clock = Clock()
     async with serving(always(http(b"", 401, date))) as server, gateway_to(server, clock=clock) as gateway:
         for _ in range(2):
-            await gateway.trigger(JOB)
+            await triggered(gateway, JOB)
 
     assert {request.header("apim-timestamp") for request in server.requests} == {"1700000000000"}
 
@@ -381,7 +382,7 @@ async def test_many_calls_at_once_get_each_their_own_reply() -> None:
 
     jobs = [Job(row, row, row * 60_000) for row in range(1, 101)]
     async with serving(script) as server, gateway_to(server) as gateway:
-        replies = await asyncio.gather(*(gateway.trigger(job) for job in jobs))
+        replies = await asyncio.gather(*(triggered(gateway, job) for job in jobs))
 
     for job, reply in zip(jobs, replies, strict=True):
         assert reply.data == {"flowInstanceId": f"{job.flow_id}-{job.trigger_time_ms}"}

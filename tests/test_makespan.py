@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 
-from clock import LoopClock
+from clock import LoopClock, tell_later
 from oracle import JobKey
 import pytest
 
@@ -16,7 +16,7 @@ from bulk_trigger import Job, Rate, Reply, Settings
 from bulk_trigger.header import JOURNAL
 from bulk_trigger.journal import Journal
 from bulk_trigger.launch import describe
-from bulk_trigger.ports import InstanceQuery
+from bulk_trigger.ports import Answered, InstanceQuery
 from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Ending, Run
 
@@ -33,7 +33,10 @@ class Simulated:
         self.latency_s = latency_s
         self.sent: list[JobKey] = []
 
-    async def trigger(self, job: Job) -> Reply:
+    def trigger(self, job: Job, answered: Answered) -> None:
+        tell_later(self._reply(job), answered)
+
+    async def _reply(self, job: Job) -> Reply:
         self.sent.append((job.flow_id, job.trigger_time_ms))
         await asyncio.sleep(self.latency_s)
         data = {"flowInstanceId": job.instance_id}

@@ -15,7 +15,7 @@ import pytest
 
 from bulk_trigger.instances import Instance
 from bulk_trigger.model import Evidence, Fault, Job, Kind, Reply, Verdict
-from bulk_trigger.ports import InstanceQuery
+from bulk_trigger.ports import Answered, InstanceQuery
 from bulk_trigger.reconcile import (
     Absent,
     Calibration,
@@ -492,7 +492,7 @@ class Remote:
     def refuse_token(self, token: int) -> None:
         raise NotImplementedError
 
-    async def trigger(self, job: Job) -> Reply:
+    def trigger(self, job: Job, answered: Answered) -> None:
         raise NotImplementedError
 
     async def current_time(self) -> Reply:

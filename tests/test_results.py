@@ -21,7 +21,7 @@ from bulk_trigger.errors import SettingsError
 from bulk_trigger.files import WholeFile, check_target, write_progress
 from bulk_trigger.journal import Journal
 from bulk_trigger.model import BadRow, Job, Outcome, Row, State
-from bulk_trigger.results import COLUMNS, result_lines, write_results
+from bulk_trigger.results import COLUMNS, _cells, _csv, _success, result_lines, write_results
 from bulk_trigger.settings import Durability
 from bulk_trigger.summary import summarise, write_summary
 
@@ -111,6 +111,30 @@ def test_text_of_the_gateway_is_inert_and_text_of_the_user_unchanged(files: dict
     assert row[6] == "'=cmd|' /C calc'!A0 [31m"
     assert b"\x1b" not in files["results.csv"] + files["results.jsonl"] + files["failed.csv"]
     assert table(files["results.csv"])[1][13] == '=1+1, "x"'
+
+
+@given(
+    st.builds(
+        Outcome,
+        row=st.integers(1, 10**7),
+        flow_id=st.integers(1, 2**63),
+        trigger_time_ms=st.integers(0, 10**13),
+        state=st.sampled_from([State.SUCCEEDED, State.FAILED]),
+        instance_id=st.sampled_from(
+            ["7-20240101000000", "-7", "", "7,8", '"7"', "7\n", "=7", "7" * 101, None]
+        ),
+        code=st.sampled_from(["", "0", "-1"]),
+        message=st.sampled_from(["", "x"]),
+        attempts=st.integers(0, 9),
+        via=st.sampled_from(["reply", "reconciled", ""]),
+        flags=st.sampled_from(["", "dup_risk anomaly"]),
+        sent_ms=st.none() | st.integers(0, 10**13),
+        settled_ms=st.none() | st.integers(0, 10**13),
+        latency_ms=st.none() | st.floats(0, 1e7),
+    )
+)
+def test_the_short_way_to_a_line_gives_the_same_line(outcome: Outcome) -> None:
+    assert (_success(outcome) or _csv([_cells(outcome)])) == _csv([_cells(outcome)])
 
 
 def test_jsonl_has_the_same_keys_and_the_raw_values_of_the_input(files: dict[str, bytes]) -> None:

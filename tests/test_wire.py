@@ -22,6 +22,7 @@ from scripted import (
     tls_of,
     token_reply,
     trigger_at,
+    triggered,
 )
 import trustme
 
@@ -52,7 +53,7 @@ async def test_no_call_is_ever_repeated_by_the_library() -> None:
 
     async with serving(script) as server, gateway_to(server) as gateway:
         calls: list[Callable[[], Awaitable[Reply]]] = [
-            lambda: gateway.trigger(JOB),
+            lambda: triggered(gateway, JOB),
             lambda: gateway.get_instance("1-2"),
             gateway.current_time,
         ]
@@ -100,12 +101,12 @@ async def test_a_reply_that_nobody_asked_for_is_not_given_to_the_next_call(wire:
             writer.write(SUCCESS if gap or len(writers) > 1 else SUCCESS + foreign)
 
         async with serving(script) as server, gateway_to(server) as gateway:
-            first = await gateway.trigger(JOB)
+            first = await triggered(gateway, JOB)
             if gap:
                 writers[0].write(foreign)
                 await asyncio.sleep(0.02)
-            second = await gateway.trigger(JOB)
-            third = await gateway.trigger(JOB)
+            second = await triggered(gateway, JOB)
+            third = await triggered(gateway, JOB)
 
         assert first.success
         assert second.code != 62104
@@ -137,7 +138,7 @@ async def test_connections_are_kept_and_cookies_are_not() -> None:
     reply_with_cookie = SUCCESS.replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=abc; Path=/\r\n\r\n", 1)
     async with serving(always(reply_with_cookie)) as server, gateway_to(server) as gateway:
         for _ in range(3):
-            assert (await gateway.trigger(JOB)).success
+            assert (await triggered(gateway, JOB)).success
 
     assert server.used == 1
     assert not [request for request in server.requests if request.header("Cookie")]
@@ -164,14 +165,14 @@ async def test_old_connections_are_replaced_without_harm_to_calls_under_way(wire
         writer.write(SUCCESS)
 
     async with serving(script) as server, gateway_to(server, clock=Clock()) as gateway:
-        assert (await gateway.trigger(JOB)).success
-        slow = asyncio.ensure_future(gateway.trigger(JOB))
+        assert (await triggered(gateway, JOB)).success
+        slow = asyncio.ensure_future(triggered(gateway, JOB))
         await server.saw(2)
         now += answer.RECYCLE_S
-        assert (await gateway.trigger(JOB)).success
+        assert (await triggered(gateway, JOB)).success
         assert server.used == 2
         now += answer.RECYCLE_S
-        assert (await gateway.trigger(JOB)).success
+        assert (await triggered(gateway, JOB)).success
         assert server.used == 3
         held.set()
 
@@ -185,7 +186,7 @@ async def test_a_connection_in_steady_use_is_replaced_too() -> None:
     async with serving(always(SUCCESS)) as server, gateway_to(server, clock=clock) as gateway:
         start = clock.now
         while clock.now < start + 1.5 * answer.RECYCLE_S:
-            assert (await gateway.trigger(JOB)).success
+            assert (await triggered(gateway, JOB)).success
             clock.step()
 
     assert server.used == 2
@@ -215,7 +216,7 @@ async def test_the_pool_is_no_second_queue() -> None:
         writer.write(SUCCESS)
 
     async with serving(script) as server, gateway_to(server) as gateway:
-        calls = [asyncio.ensure_future(gateway.trigger(JOB)) for _ in range(150)]
+        calls = [asyncio.ensure_future(triggered(gateway, JOB)) for _ in range(150)]
         await server.saw(150)
         release.set()
 

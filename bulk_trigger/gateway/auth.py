@@ -45,12 +45,19 @@ class Signer:
 
     def __init__(self, params: Mapping[str, str], secret: str) -> None:
         self._params = "".join(name + params[name] for name in sorted(params))
-        self._secret = secret
+        self._secret = secret.encode()
 
     def sign(self, token: str, body: bytes, timestamp: str) -> str:
         """The signature, in lower-case hex. `timestamp` is the text of the header: epoch milliseconds."""
-        head, tail = token + self._params, timestamp + self._secret
-        return sha256(head.encode() + body + tail.encode()).hexdigest()
+        return self.finish(self.begin(token), body, timestamp.encode())
+
+    def begin(self, token: str) -> bytes:
+        """What is signed of all calls with a token."""
+        return (token + self._params).encode()
+
+    def finish(self, begun: bytes, body: bytes, timestamp: bytes) -> str:
+        """The same signature, from what `begin` gave."""
+        return sha256(b"%b%b%b%b" % (begun, body, timestamp, self._secret)).hexdigest()
 
 
 def sign(token: str, params: Mapping[str, str], body: bytes, timestamp_ms: int, secret: str) -> str:

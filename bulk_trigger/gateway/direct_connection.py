@@ -27,54 +27,55 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_loop",
+        "_ended",
         "_on_lost",
         "_request_size",
         "_secure",
         "_sock",
         "_transport",
+        "_under_way",
         "_untouched",
-        "_waiter",
         "_window",
         "lost",
         "old_at",
         "reader",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a connection is made of
         self,
         sock: socket.socket,
         window: memoryview,
+        reader: ReplyReader,
+        ended: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
         *,
         secure: bool,
         old_at: float,
     ) -> None:
         self.old_at = old_at  #: after this moment it is not used for another call
-        self.reader = ReplyReader()  #: holds what the last call brought
-        self._loop = asyncio.get_running_loop()
+        self.reader = reader  #: holds what the last call brought
         self._sock = sock
         self._window = window
+        self._ended = ended  #: is told, once, that the call under way has ended
         self._on_lost = on_lost
         self._secure = secure
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._under_way = False  # a call is
         self._untouched = False  # nothing of the request can have left
         self._request_size = 0
-        self.lost = self._loop.create_future()  #: done when the connection is gone for good
+        self.lost = asyncio.get_running_loop().create_future()  #: done when the connection is gone for good
 
-    def call(self, request: bytes) -> asyncio.Future[None]:
-        """Write a request. When the future is done, `reader` has the whole reply, or a fault."""
+    def call(self, request: bytes) -> None:
+        """Write a request. When `ended` is called, `reader` has the whole reply, or a fault."""
         transport = self._transport
         if transport is None or transport.is_closing():
             raise ConnectionError("the connection is closed")
         self.reader.begin()
         self._request_size = len(request)
-        self._waiter = waiter = self._loop.create_future()
+        self._under_way = True
         transport.write(request)
         # It was open a moment ago. If it is not any more, the kernel has refused the very first byte.
         self._untouched = transport.is_closing() and not self._secure
-        return waiter
 
     def is_usable(self) -> bool:
         """Whether a call can be written: open, all of the last one written, and nothing has come in since.
@@ -105,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def drop(self) -> None:
         """Give the connection up; a call under way is forgotten."""
-        self._waiter = None
+        self._under_way = False
         if self._transport is not None:
             self._transport.abort()
 
@@ -122,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what has come in."""
-        if self._waiter is None:
+        if not self._under_way:
             self.drop()
         elif self.reader.feed(self._window[:nbytes]):
             self._finish()
@@ -142,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end(self, error: Exception | None) -> None:
         """The connection ended; say what that means for the call under way."""
-        if self._waiter is None:
+        if not self._under_way:
             return
         if self.reader.begun:
             self.reader.end(clean=error is None)
@@ -152,9 +153,9 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def _finish(self) -> None:
-        """Wake up the caller; keep the connection only if the reply allows it."""
-        waiter, self._waiter = self._waiter, None
+        """Tell the caller; keep the connection only if the reply allows it."""
         if not self.reader.keep_s > 0 and self._transport is not None:
             self._transport.abort()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._under_way:
+            self._under_way = False
+            self._ended(self)

@@ -5,11 +5,15 @@ Rule 1: a reply is whole when its own framing says so. Framed only by the end of
 Rule 2: what was not asked for is refused: an encoding, another protocol, a reply beyond the limits.
 Rule 3: bytes behind the reply belong to nobody. The reply is good, and the connection is not used again.
 Rule 4: after a fault nothing more may be fed: the connection is given up.
+Rule 5: a head that was read once need not be read again. What comes in one piece, begins with the very bytes
+        of a known head, and has just as much behind it as that head announces, is the reply that the parser
+        would make of it.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import httptools
 
@@ -21,6 +25,31 @@ MAX_HEAD = 32 * 1024  #: bytes without any of a body: status lines, headers, and
 _KEPT = {b"retry-after": "Retry-After", b"date": "Date", b"location": "Location"}
 _BODILESS = frozenset({204, 304})
 _SECONDS = re.compile(rb"timeout\s*=\s*([0-9]{1,6})(?![0-9])", re.IGNORECASE)
+_HEAD_END = b"\r\n\r\n"
+
+
+class Head(NamedTuple):
+    """What a head says that was read to its end."""
+
+    size: int  #: of the body
+    status: int
+    headers: dict[str, str]  #: see `Answer.headers`
+    keep_s: float
+
+
+class Heads(dict[bytes, Head]):
+    """The heads that came lately, by their bytes. All connections to one origin share them."""
+
+    most = 64
+    longest = 4096  #: bytes
+
+    def keep(self, data: bytes, head: Head) -> None:
+        """Remember the head of a reply that came as `data`, unless there was more in it than the reply."""
+        start = data.find(_HEAD_END) + len(_HEAD_END)
+        if len(data) == start + head.size and start <= self.longest:
+            if len(self) >= self.most:
+                self.clear()
+            self[data[:start]] = head
 
 
 class ReplyReader:
@@ -33,6 +62,7 @@ class ReplyReader:
         "_encoding",
         "_head_size",
         "_headers_seen",
+        "_heads",
         "_in_head",
         "_parser",
         "_patience_s",
@@ -51,9 +81,10 @@ class ReplyReader:
     fault: Fault | None
     message: str  #: text of the fault
     _announced: int | None  # length of the body
-    _content: bytearray  # what has come of it; however small its parts are, it takes no more than they do
+    _content: bytearray | bytes  # what has come of it; however small its parts, it takes no more than they do
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
         self._parser = httptools.HttpResponseParser(self)
         self._clear()
         self._spare = 0  # bytes since there was something of a body
@@ -74,7 +105,27 @@ class ReplyReader:
 
     def feed(self, data: memoryview) -> bool:
         """Take what has come. True when all is told: the reply is whole, or it has a fault."""
+        if self.begun:
+            return self._parse(data)
         self.begun = True
+        piece = bytes(data)
+        start = piece.find(_HEAD_END) + len(_HEAD_END)
+        head = self._heads.get(piece[:start])
+        if head is None or len(piece) != start + head.size:
+            return self._learn(piece)
+        _, self.status, self.headers, self.keep_s = head
+        self._content = piece[start:]
+        self.whole = True
+        return True
+
+    def _learn(self, data: bytes) -> bool:
+        """Take the first piece of a reply, and remember its head if that was all of the reply."""
+        told = self._parse(data)
+        if self.whole and self.keep_s > 0 and self._announced is not None and not self._chunked:
+            self._heads.keep(data, Head(self._announced, self.status or 0, self.headers, self.keep_s))
+        return told
+
+    def _parse(self, data: bytes | memoryview) -> bool:
         self._spare += len(data)
         try:
             self._parser.feed_data(data)

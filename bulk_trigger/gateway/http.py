@@ -3,7 +3,8 @@
 Rule 1: one method call is one call on the wire. Nothing here waits for another try.
 Rule 2: what is signed is what is sent: a body is made into bytes once.
 Rule 3: no text leaves this file before the secrets in it are masked.
-Rule 4: triggers take the direct wire, for there are many of them. With a proxy all calls take aiohttp's.
+Rule 4: triggers take the direct wire, for there are many of them, and their replies come to a callback: a
+        task or a future for each would cost more than the send. With a proxy all calls take aiohttp's wire.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import orjson
 from ..errors import SettingsError
 from ..masking import BLACK, mask_of
 from ..model import Job, Reply
-from ..ports import Clock, InstanceQuery, SystemClock
+from ..ports import Answered, Clock, InstanceQuery, SystemClock
 from ..settings import Settings, check_gateway
 from .answer import Answer
-from .auth import Credentials, Signer, Tokens
-from .direct import DirectWire
-from .envelope import SUCCESS_KEY, Envelope, parse
+from .auth import Credentials, Signer, Token, Tokens
+from .direct import DirectWire, header_lines
+from .envelope import SUCCESS_KEY, Envelope, Successes, parse
 from .headers import http_date, retry_after, target_host
 from .wire import Wire, address
 
@@ -40,6 +41,8 @@ RECENT_TOKENS = 8  #: that are masked: a late reply may repeat one that was repl
 
 _UNAUTHORISED = 401
 _TIMESTAMP_REFUSED = 497  #: legacy service code: timestamp or signature check failed
+
+_WITHOUT_TOKEN = Reply(code=TOKEN_EXPIRED, message="the access token was refused meanwhile; nothing was sent")
 
 
 class _Endpoint(msgspec.Struct, frozen=True):
@@ -81,6 +84,10 @@ class HttpGateway:
         self._recent: deque[str] = deque(maxlen=RECENT_TOKENS)
         self._tokens = Tokens(credentials)
         self._mask = mask_of(self._secrets)
+        self._prepared = (0, b"", b"")  # a token's serial number, its line in a head, what is signed of it
+        self._successes = Successes(self._success_key)
+        self._seen = ("", "")  # the text that came last, and as it may be shown
+        self._tasks: set[asyncio.Task[Answer]] = set()  # triggers over aiohttp
         self._preparing = asyncio.Lock()
         self._ahead_s = 0.0  # how far the gateway's clock is ahead of ours, as far as it matters
         try:
@@ -94,7 +101,6 @@ class HttpGateway:
         if proxy is None:
             url = address(self._origin, self._service + "/flows", params)
             self._direct = DirectWire(url, **times, clock=self._clock, tls=tls)
-            self._trigger = _Endpoint(self._trigger.signer, self._direct.send)
         self._search = self._endpoint("POST", "/flowInstances", {"action": "search", **self._ids})
         self._time = self._endpoint("GET", "/time", {"action": "getCurrentTime"})
 
@@ -119,6 +125,7 @@ class HttpGateway:
             if success and (token := self._tokens.current):
                 self._recent.append(token.value)
                 self._mask = mask_of([*self._secrets, *self._recent])
+                self._seen = ("", "")
             else:
                 self._tokens.postpone(now)
                 self._compare_clocks(answer)
@@ -130,10 +137,19 @@ class HttpGateway:
         """Forget the token with that serial number."""
         self._tokens.refuse(token)
 
-    async def trigger(self, job: Job) -> Reply:
-        """Start the job's flow."""
+    def trigger(self, job: Job, answered: Answered) -> None:
+        """Start the job's flow; `answered` is told, later, what came of it."""
         body = b'{"flowId":%d,"triggerTime":%d}' % (job.flow_id, job.trigger_time_ms)
-        return await self._call(self._trigger, body)
+        token = self._tokens.current
+        if token is None:  # refused between the caller's look at `ready` and now
+            asyncio.get_running_loop().call_soon(answered, _WITHOUT_TOKEN)
+        elif self._direct is not None:
+            told = partial(self._answered, answered, token.serial)
+            self._direct.send(body, self._head(token, body), told)
+        else:
+            call = asyncio.ensure_future(self._send(self._trigger, token, body))
+            self._tasks.add(call)
+            call.add_done_callback(partial(self._called, answered, token.serial))
 
     async def get_instance(self, instance_id: str) -> Reply:
         """Ask for one instance by its ID."""
@@ -171,6 +187,8 @@ class HttpGateway:
         if self._direct is not None:
             await self._direct.aclose()
         await self._wire.aclose()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _endpoint(self, method: str, path: str, params: dict[str, str]) -> _Endpoint:
         url = address(self._origin, self._service + path, params)
@@ -178,25 +196,64 @@ class HttpGateway:
 
     async def _call(self, endpoint: _Endpoint, body: bytes = b"") -> Reply:
         token = self._tokens.current
-        if token is None:  # refused between the caller's look at `ready` and now
-            return Reply(
-                code=TOKEN_EXPIRED, message="the access token was refused meanwhile; nothing was sent"
-            )
+        if token is None:
+            return _WITHOUT_TOKEN
+        answer = await self._send(endpoint, token, body)
+        return self._read(answer, parse(answer.body, self._success_key), token.serial)
+
+    def _send(self, endpoint: _Endpoint, token: Token, body: bytes) -> Awaitable[Answer]:
         timestamp = str(self._now_ms())
         headers = {
             "apim-accesstoken": token.value,
             "apim-timestamp": timestamp,
             "apim-signature": endpoint.signer.sign(token.value, body, timestamp),
         }
-        answer = await endpoint.send(body, headers)
-        envelope = parse(answer.body, self._success_key)
+        return endpoint.send(body, headers)
+
+    def _head(self, token: Token, body: bytes) -> bytes:
+        """The same headers as the lines of a trigger's head."""
+        serial, line, begun = self._prepared
+        if serial != token.serial:
+            line = header_lines({"apim-accesstoken": token.value})
+            begun = self._trigger.signer.begin(token.value)
+            self._prepared = (token.serial, line, begun)
+        timestamp = b"%d" % self._now_ms()
+        signature = self._trigger.signer.finish(begun, body, timestamp)
+        return b"%bapim-timestamp: %b\r\napim-signature: %b\r\n" % (line, timestamp, signature.encode())
+
+    def _called(self, answered: Answered, token: int, call: asyncio.Task[Answer]) -> None:
+        self._tasks.discard(call)
+        if not call.cancelled():
+            self._answered(answered, token, call.result())
+
+    def _answered(self, answered: Answered, token: int, answer: Answer) -> None:
+        envelope = self._successes.read(answer.body)
+        if not envelope.success or answer.status != 200 or answer.headers:
+            answered(self._read(answer, envelope, token))
+            return
+        answered(
+            Reply(  # as `_read` would
+                status=200,
+                code=envelope.code,
+                success=True,
+                message=self._shown(envelope.message),
+                data=envelope.data,
+                clock_ahead_s=self._ahead_s,
+                token=token,
+                bytes_out=answer.bytes_out,
+                latency_s=answer.latency_s,
+            )
+        )
+
+    def _read(self, answer: Answer, envelope: Envelope, token: int) -> Reply:
         if answer.status == _UNAUTHORISED or envelope.code == _TIMESTAMP_REFUSED:
             self._compare_clocks(answer)
-        return self._reply(answer, envelope, token.serial)
+        return self._reply(answer, envelope, token)
 
     def _reply(self, answer: Answer, envelope: Envelope, token: int) -> Reply:
         headers = answer.headers
-        host = target_host(headers.get("Location"), self._host)
+        location, hint = headers.get("Location"), headers.get("Retry-After")
+        host = target_host(location, self._host)
         return Reply(
             fault=answer.fault,
             status=answer.status,
@@ -204,7 +261,7 @@ class HttpGateway:
             success=envelope.success,
             message=self._shown(answer.message or envelope.message),
             data=envelope.data,
-            retry_after_s=self._retry_after(headers),
+            retry_after_s=None if hint is None else self._retry_after(hint, headers.get("Date")),
             location=self._mask.sub(BLACK, host) if host else None,
             clock_ahead_s=self._ahead_s,
             token=token,
@@ -212,11 +269,9 @@ class HttpGateway:
             latency_s=answer.latency_s,
         )
 
-    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+    def _retry_after(self, hint: str, date: str | None) -> float | None:
         """Seconds to wait; a date counts from the one of the reply, so that no clock has to be right."""
-        if (text := headers.get("Retry-After")) is None:
-            return None
-        return retry_after(text, http_date(headers.get("Date")) or self._clock.wall() + self._ahead_s)
+        return retry_after(hint, http_date(date) or self._clock.wall() + self._ahead_s)
 
     def _now_ms(self) -> int:
         return round((self._clock.wall() + self._ahead_s) * 1000)
@@ -232,7 +287,13 @@ class HttpGateway:
 
     def _shown(self, text: str) -> str:
         """The text with secrets masked and its length bounded, on one line."""
-        return " ".join(self._mask.sub(BLACK, text)[:MESSAGE_LENGTH].split()) if text else ""
+        if not text:
+            return ""
+        seen, shown = self._seen  # successes all say the same
+        if text != seen:
+            shown = " ".join(self._mask.sub(BLACK, text)[:MESSAGE_LENGTH].split())
+            self._seen = (text, shown)
+        return shown
 
 
 def _password(proxy: str | None) -> list[str]:

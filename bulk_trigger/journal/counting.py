@@ -26,7 +26,7 @@ def read_totals(
     database: Database, header: Header, counts: Mapping[State, int], notes: Mapping[str, Any]
 ) -> Totals:
     """Count what a journal holds. Each query reads a table once; none keeps rows in memory."""
-    sends, rows_sent = _sends(database, header)
+    sends, rows_sent, latencies = _sends(database, header, under_way=counts[State.SENDING])
     ((other_calls,),) = database.read("SELECT count(*) FROM calls")
     ((reconciled, dup_risk),) = database.read(
         f"SELECT ifnull(sum(state = ? AND via = 'reconciled'), 0), ifnull(sum(instr(flags, ?) > 0), 0) "  # noqa: S608 - our words
@@ -41,24 +41,26 @@ def read_totals(
         reconciled=reconciled,
         dup_risk=dup_risk,
         endings=_endings(database),
-        latency_ms=_latencies(database),
+        latency_ms=_percentiles(latencies),
         sessions=_sessions(database),
         notes=notes,
     )
 
 
-def _sends(database: Database, header: Header) -> tuple[int, int]:
-    """Count the sends, and the rows that had some."""
+def _sends(database: Database, header: Header, *, under_way: int) -> tuple[int, int, Counter[int]]:
+    """Count the sends, the rows that had some, and the replies by latency, in tenths of a millisecond."""
     sent = bytearray(header.rows)
-    sends = 0
-    query = (
-        "SELECT row FROM steps WHERE sent_ms IS NOT NULL "
-        "UNION ALL SELECT DISTINCT row FROM intents WHERE is_sending(row)"  # one of its intents is open
-    )
-    for (row,) in database.read(query):
+    sends, first = 0, header.first_row
+    latencies: Counter[int] = Counter()
+    query = "SELECT row, CAST(latency_ms * 10 + 0.5 AS INTEGER) FROM steps WHERE sent_ms IS NOT NULL"
+    if under_way:  # rows of which an intent is open
+        query += " UNION ALL SELECT DISTINCT row, NULL FROM intents WHERE is_sending(row)"
+    for row, tenth in database.read(query):
         sends += 1
-        sent[row - header.first_row] = 1
-    return sends, sum(sent)
+        sent[row - first] = 1
+        if tenth is not None:
+            latencies[tenth] += 1
+    return sends, sum(sent), latencies
 
 
 def _endings(database: Database) -> tuple[Ending, ...]:
@@ -70,13 +72,9 @@ def _endings(database: Database) -> tuple[Ending, ...]:
     return tuple(Ending(STATES[state], code, rows, message) for state, code, rows, _, message in found)
 
 
-def _latencies(database: Database) -> dict[int, float]:
+def _percentiles(latencies: Counter[int]) -> dict[int, float]:
     """Percentiles by nearest rank, to a tenth of a millisecond."""
-    query = (
-        "SELECT CAST(latency_ms * 10 + 0.5 AS INTEGER) FROM steps "
-        "WHERE sent_ms IS NOT NULL AND latency_ms IS NOT NULL"
-    )
-    tenths = sorted(Counter(tenth for (tenth,) in database.read(query)).items())
+    tenths = sorted(latencies.items())
     reached = list(accumulate(count for _, count in tenths))
     percentiles = {}
     for percent in PERCENTILES if tenths else ():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CACHE = -32_768  # KiB: what the import sorts in memory, and the pages that a run keeps
-_WAL_PAGES = 4000  # 16 MiB of WAL between two checkpoints
+_WAL_PAGES = 500  # 2 MiB of WAL between two checkpoints: a sync is cheaper where the file need not grow
 CALLS_AHEAD = 4  #: calls that are no trigger: so many may start before they are on disk
 ENDED = "endedSession"  #: the note about the last session that ended in order
 

@@ -109,17 +109,16 @@ class History:
         The values of `extra` are `msgspec.Raw`: JSON just as the input had it.
         """
         intents = self.open_intents()
-        histories = self._histories()
-        step_row, history = next(histories, (0, _NOTHING))
+        steps = self._steps()
+        step = next(steps, None)
         for row, flow_id, time, extra, duplicate in self._inputs():
-            if step_row == row:
-                told = history
-                step_row, history = next(histories, (0, _NOTHING))
-            else:
-                told = _NOTHING
+            told = []
+            while step is not None and step[0] == row:
+                told.append(step)
+                step = next(steps, None)
             yield _outcome(row, flow_id, time, _extra(extra), told, duplicate, intents.get(row))
-        if step_row:
-            raise JournalError(f"the journal has a step of row {step_row}, which is not in its input")
+        if step is not None:
+            raise JournalError(f"the journal has a step of row {step[0]}, which is not in its input")
 
     def _inputs(self) -> Iterator[tuple[Any, ...]]:
         return self._database.read(
@@ -127,22 +126,12 @@ class History:
             "UNION ALL SELECT row, flow_id, trigger_time, extra, 0 FROM bad_rows ORDER BY row"
         )
 
-    def _histories(self) -> Iterator[tuple[int, list[_Told]]]:
-        """Give the steps of each row that has some, by row; sorting them is left to SQLite, on disk."""
-        query = (
+    def _steps(self) -> Iterator[_Told]:
+        """Give all steps, by row; sorting them is left to SQLite, on disk."""
+        return self._database.read(
             "SELECT row, state, code, message, instance_id, via, flags, sent_ms, at_ms, latency_ms "
             "FROM steps ORDER BY row, seq"
         )
-        current, steps = 0, _NOTHING
-        for record in self._database.read(query):
-            if record[0] == current:
-                steps.append(record)
-                continue
-            if current:
-                yield current, steps
-            current, steps = record[0], [record]
-        if current:
-            yield current, steps
 
     def input_of(self, row: int) -> tuple[Job, dict[str, Any]]:
         """Give a row's job and its other columns, as raw JSON."""
@@ -164,7 +153,6 @@ def _extra(text: str | None) -> dict[str, msgspec.Raw]:
 
 
 _Told = tuple[Any, ...]  #: row, state, code, message, instance ID, via, flags, sent, at, latency
-_NOTHING: list[_Told] = []
 
 
 def _outcome(  # noqa: PLR0913, PLR0917 - the columns of an input row, and what is known about it

@@ -80,7 +80,7 @@ EVIDENCE_CODE: Mapping[Evidence | None, int | None] = {
     **{evidence: code for code, evidence in enumerate(EVIDENCES)},
 }
 
-_AT_ONCE = (64, 8, 1)  #: rows that one statement inserts
+_AT_ONCE = (64, 16, 4, 1)  #: rows that one statement inserts
 _STEP_FIELDS = Step.__struct_fields__
 STEP_COLUMNS = ", ".join(_STEP_FIELDS)  #: the table's words are those of the model
 
@@ -105,7 +105,7 @@ def storable(text: str) -> str:
     """Text as the journal can hold it: SQLite takes no lone surrogates, and a hostile reply may have some."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
-    return text[:_TEXT_MAX]
+    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX]
 
 
 #: The endings that stand, as a condition on `steps`.

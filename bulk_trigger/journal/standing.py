@@ -37,11 +37,16 @@ class Standing:
 
     def move(self, row: int, target: State, undo: Undo) -> int:
         """Move a row, and return the code of where it was. Raises `IllegalMove` and changes nothing."""
-        place = self._place(row)
-        before, after = self._codes[place], _STORED[target]
+        place, codes, counts = row - self._first, self._codes, self._counts
+        if not 0 <= place < len(codes):
+            self._place(row)
+        before, after = codes[place], _STORED[target]
         if after not in _LEGAL[before]:
             raise IllegalMove(f"row {row} is {_STATES[before]} and cannot become {target}")
-        self._put(place, after, undo)
+        undo.append((place, before))
+        counts[before] -= 1
+        counts[after] += 1
+        codes[place] = after
         return before
 
     def rerun(self, row: int, undo: Undo) -> State:
@@ -50,8 +55,12 @@ class Standing:
         before = self._codes[place]
         if before not in _RERUN:
             raise IllegalMove(f"row {row} is {_STATES[before]}, which cannot be run again")
-        self._put(place, _RERUN[before], undo)
-        return _STATES[_RERUN[before]]
+        after = _RERUN[before]
+        undo.append((place, before))
+        self._counts[before] -= 1
+        self._counts[after] += 1
+        self._codes[place] = after
+        return _STATES[after]
 
     def revert(self, undo: Undo) -> None:
         """Take back the moves of a transaction that was not committed."""
@@ -105,10 +114,3 @@ class Standing:
         if not 0 <= place < len(self._codes):  # a negative index would silently mean another row
             raise IllegalMove(f"row {row} is not in this run")
         return place
-
-    def _put(self, place: int, code: int, undo: Undo) -> None:
-        before = self._codes[place]
-        undo.append((place, before))
-        self._counts[before] -= 1
-        self._counts[code] += 1
-        self._codes[place] = code

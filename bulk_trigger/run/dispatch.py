@@ -1,8 +1,9 @@
-"""What starts next, and when: from the lanes over the intents and the limiter to a worker.
+"""What starts next, and when: from the lanes over the intents and the limiter to the calls.
 
-Rule 1: one task decides about every call of the run; workers only carry out what they are handed.
-Rule 2: a send starts only when its intent is on disk (`committed`), the limiter grants it, and a worker is
-        free. At most one in-flight cap of intents is ahead of the sends, never two of one lane.
+Rule 1: one task decides about every call of the run. Only where there is nothing to decide, because nothing
+        limits the sends but the in-flight cap, `go_on` lets the next ones go without waking it.
+Rule 2: a send starts only when its intent is on disk (`committed`), the limiter grants it, and the in-flight
+        cap has room. At most one cap of intents is ahead of the sends, never two of one lane.
 Rule 3: calls that settle something (look-ups, their further pages) go before new sends: they free a lane.
 Rule 4: of the calls that settle something, only a few start before they are on disk: that is what a killed
         session has to be charged for by the next one (P16).
@@ -28,16 +29,19 @@ from ..model import Intent, Reply, State
 from ..ports import Clock, Gateway
 from ..settings import Settings
 from .bell import Bell
+from .calls import Calls
 from .outage import TRIAL_S, Outage
 from .scribe import Scribe
 from .tally import Tally, Wait
 
 NEARLY = 0.8
+_RESERVE = 8  #: the disk is asked for more when an eighth of the in-flight cap is left armed, and not before
+_LEFT_IN_DOUBT = frozenset({State.SENDING, State.RECONCILING})  #: by an earlier process
 LONGEST_EVERY_S = 0.25  #: finding the longest lane looks at all of them
 
 
 class Dispatcher:
-    """Decides what starts next. One task runs `run`; workers wait in `hand`."""
+    """Decides what starts next. One task runs `run`."""
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Dispatcher:
         tally: Tally,
         clock: Clock,
         scribe: Scribe,
+        calls: Calls,
         probed: Callable[[Reply], bool],
         prepared: Callable[[Reply], bool],
         nudge: Callable[[], None],
@@ -67,30 +72,24 @@ class Dispatcher:
         self._stalled = stalled  #: nothing at all is under way: can somebody help?
         self._recalled = recalled  #: takes a case that an earlier process left in doubt
         self._scribe = scribe
+        self._calls = calls
         self.budget = Budget(clock.monotonic())
         self.bell = Bell()
         self.outage: Outage | None = None
-        self._intended: dict[tuple[int, int], Case] = {}  # intents on their way to the disk
+        self._intended: dict[int, Case] = {}  # by row: intents on their way to the disk
         self._armed: deque[Case] = deque()  # intents on disk, waiting for their start; urgent ones in front
         self._urgent = 0  # how many of them are urgent
         self._doubts: list[tuple[float, int, Case]] = []  # (due, row, case): waiting for a look-up
         self._checks: deque[Case] = deque()  # with `--baseline`: to be looked up before their first send
-        self._turns: deque[asyncio.Future[None]] = deque()  # calls of a worker that want a slot
-        self._idle: list[asyncio.Future[Case]] = []
+        self._turns: deque[asyncio.Future[None]] = deque()  # calls of look-ups that want a slot
         self._trials = 0
+        self._is_running = False
         self._longest_due = 0.0
 
     def __repr__(self) -> str:
-        return f"<Dispatcher {len(self._armed)} armed, {len(self._doubts)} in doubt, {len(self._idle)} idle>"
+        return f"<Dispatcher {len(self._armed)} armed, {len(self._doubts)} in doubt, {self._calls}>"
 
-    # --- what workers and the judge call
-
-    async def hand(self) -> Case:
-        """Wait for the next case to act on: to be looked up if it is in doubt, else to be sent."""
-        hand: asyncio.Future[Case] = asyncio.get_running_loop().create_future()
-        self._idle.append(hand)
-        self.bell.ring()
-        return await hand
+    # --- what look-ups and the judge call
 
     async def turn(self) -> None:
         """Wait until one more call may start, and start it: for look-ups."""
@@ -107,13 +106,31 @@ class Dispatcher:
     def committed(self, intents: Sequence[Intent]) -> None:
         """These intents are on disk."""
         for intent in intents:
-            case = self._intended.pop((intent.row, intent.attempt))
+            case = self._intended.pop(intent.row)
             if case.urgent:
                 self._armed.insert(self._urgent, case)
                 self._urgent += 1
             else:
                 self._armed.append(case)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """A call has ended, or intents are on disk: send what may be sent at once; wake the task for more."""
+        if self._is_unhindered():
+            self._send(self._sendable(0.0))
+            cap = self._settings.in_flight
+            if len(self._armed) * _RESERVE > cap > self._room() * _RESERVE:
+                return
         self.bell.ring()
+
+    def _is_unhindered(self) -> bool:
+        """Whether nothing but the in-flight cap limits the sends, and nothing else wants to start."""
+        return (
+            self._is_running
+            and not (self.outage or self._turns or self._doubts or self._checks)
+            and self._limiter.is_open
+            and self._gateway.ready
+        )
 
     def suspend(self, why: str) -> None:
         """Begin an outage, or note that a trial of the current one did not help."""
@@ -148,6 +165,13 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Start what may start, for ever."""
+        self._is_running = True
+        try:
+            await self._run()
+        finally:
+            self._is_running = False
+
+    async def _run(self) -> None:
         while True:
             if not self._gateway.ready:
                 await self._prepare()
@@ -169,47 +193,36 @@ class Dispatcher:
         granted = await self._limiter.admit(wanted)
         now = self._clock.monotonic()
         self._waited(Wait.PAUSE if paused else Wait.RATE, before, now)
-        for _ in range(granted):
-            if not self._gateway.ready:  # the wait has outlasted the token
+        begun = self._call(granted) if self._gateway.ready else 0  # the wait may have outlasted the token
+        self._limiter.give_back(granted - begun)
+
+    def _call(self, granted: int) -> int:
+        """Begin at most so many calls; returns how many. Look-ups first: they free a lane."""
+        lookups = min(self._callable(), granted)
+        for _ in range(lookups):
+            turn = self._turns.popleft()
+            if turn.done():  # its look-up was cancelled
                 self._limiter.give_back(1)
-            elif self._callable() > 0:
-                turn = self._turns.popleft()
-                if turn.done():  # its worker was cancelled
-                    self._limiter.give_back(1)
-                    continue
+            else:
                 self._limiter.started()
                 self._count_call()
                 turn.set_result(None)
-            elif self._startable():
-                self._urgent = max(self._urgent - 1, 0)
-                self._hand_over(self._armed.popleft())
+        sends = min(self._sendable(self._clock.monotonic()), granted - lookups)
+        if sends > 0:
+            self._send(sends)
+            self._limiter.started(sends)
+        return lookups + sends
+
+    def _send(self, count: int) -> None:
+        for _ in range(count):
+            case = self._armed.popleft()
+            if self.outage:
+                case.trial = True
+                self._trials += 1
             else:
-                self._limiter.give_back(1)
-
-    def _look_up(self, case: Case) -> None:
-        if hand := self._idle_hand():
-            self._tally.lookups_under_way += 1
-            hand.set_result(case)
-        else:
-            self._checks.append(case)
-
-    def _idle_hand(self) -> asyncio.Future[Case] | None:
-        """A worker that waits; one that was cancelled meanwhile does not."""
-        while self._idle:
-            if not (hand := self._idle.pop()).done():
-                return hand
-        return None
-
-    def _hand_over(self, case: Case) -> None:
-        if (hand := self._idle_hand()) is None:
-            self._limiter.give_back(1)
-            self._armed.appendleft(case)
-            return
-        self._limiter.started()
-        self._tally.sent(retry=case.attempts > 1)
-        case.trial = self.outage is not None
-        self._trials += case.trial
-        hand.set_result(case)
+                case.trial = False
+            self._calls.send(case)
+        self._urgent = max(self._urgent - count, 0)
 
     def _count_call(self) -> None:
         self._tally.lookups += 1
@@ -218,17 +231,23 @@ class Dispatcher:
     def _startable(self) -> int:
         """How many calls could start now, if the limiter allows it."""
         now = self._clock.monotonic()
-        while self._idle and self._doubts and self._doubts[0][0] <= now:
-            self._look_up(heappop(self._doubts)[2])
-        while self._idle and self._checks:
-            self._look_up(self._checks.popleft())
-        sends = min(len(self._armed), len(self._idle))
+        while self._doubts and self._doubts[0][0] <= now and self._calls.free > 0:
+            self._calls.look_up(heappop(self._doubts)[2])
+        while self._checks and self._calls.free > 0:
+            self._calls.look_up(self._checks.popleft())
+        return self._callable() + self._sendable(now)
+
+    def _sendable(self, now: float) -> int:
+        """How many of the armed cases may be sent now; during an outage, one row is tried at a time."""
+        sends = min(len(self._armed), self._calls.free)
         if self.outage:
             sends = min(sends, 1) if not self._trials and now >= self.outage.next_at else 0
-        return self._callable() + sends
+        return sends
 
     def _callable(self) -> int:
-        """How many of the waiting calls of workers may start before more of the started ones are on disk."""
+        """How many of the waiting look-ups may start before more of the started ones are on disk."""
+        if not self._turns:
+            return 0
         room = max(CALLS_AHEAD - self._scribe.unwritten_calls, 0)
         if len(self._turns) > room:
             self._scribe.hurry()
@@ -240,8 +259,9 @@ class Dispatcher:
         now = self._clock.monotonic()
         critical_rows = self._critical_rows()
         kept, urgent = self._settings.in_flight // 4, False
+        at_ms = int(self._clock.wall() * 1000)
         while room > 0 and (case := self._lanes.take(now, critical_rows, critical_only=room <= kept)):
-            if case.state in {State.SENDING, State.RECONCILING}:
+            if case.state in _LEFT_IN_DOUBT:
                 self._recalled(case)
                 continue
             if self._settings.baseline and not (case.checked or case.attempts):
@@ -255,11 +275,12 @@ class Dispatcher:
             case.move(State.SENDING)
             case.attempts += 1
             self._tally.moved(before, State.SENDING)
-            self._intended[case.job.row, case.attempts] = case
-            self._scribe.intend(Intent(case.job.row, case.attempts, int(self._clock.wall() * 1000)))
+            self._intended[case.job.row] = case
+            self._scribe.intend(Intent(case.job.row, case.attempts, at_ms))
             room -= 1
             urgent |= case.urgent
-        if urgent or (self._intended and not self._armed):
+        few = len(self._armed) * _RESERVE <= self._settings.in_flight
+        if urgent or (few and self._scribe.has_intents):
             self._scribe.hurry()
         self._nudge()
 
@@ -270,7 +291,7 @@ class Dispatcher:
         """How many rows a lane must have left to decide the end of the run (design decision 16).
 
         A lane needs a latency and, on the average, a slot for each of its rows. One that is nearly as long as
-        what is left counts already: where many are, they need more than a worker each at the end.
+        what is left counts already: where many are, they need more than a slot each at the end.
         """
         latency_s, cap = self._tally.latency_s, self._settings.in_flight
         rate = min(self._limiter.per_second(self._clock.monotonic()), cap / latency_s)
@@ -292,9 +313,10 @@ class Dispatcher:
     def _next_due(self) -> float:
         """When something that only waits for its time could start; everything else rings the bell."""
         due = (self._lanes.next_due() or inf) if self._room() > 0 else inf
-        if self._idle and self._doubts:
+        free = self._calls.free > 0
+        if free and self._doubts:
             due = min(due, self._doubts[0][0])
-        if self._idle and self._armed and self.outage and not self._trials:
+        if free and self._armed and self.outage and not self._trials:
             due = min(due, self.outage.next_at)
         return due
 

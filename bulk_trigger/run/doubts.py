@@ -94,7 +94,7 @@ class Doubts:
     # --- out
 
     def reading(self, case: Case, reading: Reading, began: float) -> None:
-        """A worker's look-up of a case has its answer.
+        """The look-up of a case has its answer.
 
         What was absent was so when the look-up began: its later pages, which may have taken minutes, do not
         prove it for their own time.
@@ -106,7 +106,6 @@ class Doubts:
             self._cannot_look_up(case, case.doubt, reading.not_permitted, now)
         else:
             self._conclude(case, case.doubt, reading, now)
-        self._dispatcher.bell.ring()
 
     def _conclude(self, case: Case, doubt: Doubt, reading: Reading, now: float) -> None:
         verdict = doubt.verdict

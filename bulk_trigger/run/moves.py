@@ -75,10 +75,10 @@ class Moves:
     def carry_out(self, case: Case, decision: Decision, finding: Finding, now: float) -> None:
         """Do what was decided: settle the case, let it wait, or give it back to its lane."""
         match decision.fate:
-            case Settle(state, dup_risk):
-                case.dup_risk |= dup_risk
-                self.step(case, state, finding)
-                self._settle(case, state, decision)
+            case Settle() as settle:
+                case.dup_risk |= settle.dup_risk
+                self.step(case, settle.state, finding)
+                self._settle(case, settle.state, decision)
             case Retry(after_s, dup_risk):
                 case.dup_risk |= dup_risk
                 self.step(case, State.PENDING if case.state is State.RECONCILING else State.WAITING, finding)
@@ -88,6 +88,14 @@ class Moves:
                 self._lanes.release(case)
             case Reconcile():
                 raise IllegalMove(f"{case!r} has to be looked up: `doubts` takes it")
+
+    def succeed(self, case: Case, reply: Reply) -> None:
+        """Settle the case: it was accepted under the ID that was predicted."""
+        finding = Finding(
+            evidence=Evidence.APPLIED, instance_id=case.job.instance_id, via="reply", reply=reply
+        )
+        self.step(case, State.SUCCEEDED, finding)
+        self._lanes.settle(case)
 
     def step(self, case: Case, state: State, finding: Finding) -> None:
         """Record one move of a case."""
@@ -121,13 +129,13 @@ class Moves:
         case.attempts -= 1
 
     def _settle(self, case: Case, state: State, decision: Decision) -> None:
-        stop_lane = next((other for other in decision.others if isinstance(other, StopLane)), None)
-        if stop_lane is None:
+        stop_lanes = [other for other in decision.others if isinstance(other, StopLane)]
+        if not stop_lanes:
             if state is State.UNKNOWN:
                 self._lanes.taint(case.job.flow_id)
             self._lanes.settle(case)
         elif self._lanes.stop(case):
-            self._stop_flow(case.job, stop_lane.reason)
+            self._stop_flow(case.job, stop_lanes[0].reason)
         if state is State.FAILED:
             self._count_failure(case)
 

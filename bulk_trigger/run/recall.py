@@ -33,7 +33,7 @@ class Recall:
     def case(self, job: Job) -> Case:
         """Make the case of a job, with what is known about it."""
         case = Case(job)
-        if past := self._unfinished.pop(job.row, None):
+        if self._unfinished and (past := self._unfinished.pop(job.row, None)):
             self._doubtful[job.flow_id].discard(job.row)
             _restore(case, past)
             if len(self._clocks) > 1:

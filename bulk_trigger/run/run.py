@@ -4,17 +4,17 @@
                                  ▲                                                      │            results
                                  └───────────── waiting / reconciling, through here ────┘
 
-A fixed set of workers carries the calls; one task dispatches, one feeds the lanes, one tells how it goes.
+One task dispatches, one feeds the lanes, one tells how it goes; replies come as callbacks.
 The first reason to stop ends the sending: unsent intents are recorded as such, what is in flight may still
 answer for `--drain` seconds, and what has not answered then is settled by `resume`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +33,8 @@ from ..retry import STOPPED_BEHIND
 from ..settings import Settings
 from ..verdicts import judge_probe, judge_token
 from .alarm import Alarm
+from .calls import Calls
+from .collector import rarely_collecting
 from .dispatch import Dispatcher
 from .doubts import Doubts
 from .feed import Feed
@@ -129,7 +131,7 @@ class Run:
         self._remember()
         if not self.tally.left:
             self._over.set()
-        with self._alarm:
+        with self._alarm, rarely_collecting():
             try:
                 try:
                     await self._work_through()
@@ -156,11 +158,25 @@ class Run:
     def _wire(self) -> None:
         settings, lanes, tally, clock = self.settings, self.lanes, self.tally, self.clock
         shared: Shared = {"settings": settings, "lanes": lanes, "tally": tally, "clock": clock}
+        self._lookups = Lookups(self._gateway, clock, self._turn, self._overhear)
+        self._calls = Calls(
+            settings=settings,
+            gateway=self._gateway,
+            scribe=self._scribe,
+            calibration=self._lookups.calibration,
+            tally=tally,
+            clock=clock,
+            replied=self._replied,
+            look_up=self._look_up,
+            start=self._start,
+            freed=self._freed,
+        )
         self.dispatcher = Dispatcher(
             **shared,
             limiter=self.limiter,
             gateway=self._gateway,
             scribe=self._scribe,
+            calls=self._calls,
             probed=self._probed,
             prepared=self._prepared,
             nudge=self._nudge,
@@ -170,7 +186,6 @@ class Run:
         tainted = self._journal.flows_with(State.UNKNOWN) if goes_on_after_unknown(settings) else set()
         bell, low = self.dispatcher.bell, 2 * settings.in_flight
         self._feed = Feed(self._journal, self._scribe, lanes, low=low, tainted=tainted, fed=bell)
-        self._lookups = Lookups(self._gateway, clock, self.dispatcher.turn, self._overhear)
         patience = Patience(settings.patience_s)
         moves = self._moves = Moves(**shared, scribe=self._scribe, stop=self.stop, stop_flow=self._stop_flow)
         self._doubts = Doubts(
@@ -198,10 +213,14 @@ class Run:
             self._herald = Herald(self._journal, self._scribe, self._observer, self._observer_failed)
 
     async def _work_through(self) -> None:
+        try:
+            await self._work()
+        finally:
+            self._calls.hang_up()
+
+    async def _work(self) -> None:
         async with anyio.create_task_group() as tasks:
             self._tasks: TaskGroup = tasks
-            for _ in range(self.settings.in_flight):
-                tasks.start_soon(self._work)
             if self._herald:
                 tasks.start_soon(self._herald.run)
             tasks.start_soon(self._tell)
@@ -215,51 +234,43 @@ class Run:
             await self._drain()
             tasks.cancel_scope.cancel()
 
-    async def _work(self) -> None:
-        """Carry out what the dispatcher hands over, one call after the other."""
-        while True:
-            case = await self.dispatcher.hand()
-            if case.doubt is not None or case.attempts == 0:
-                began = self.clock.monotonic()
-                try:
-                    sent_ms = case.first_sent_ms
-                    reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
-                finally:
-                    self.tally.lookups_under_way -= 1
-                self._doubts.reading(case, reading, began)
-            else:
-                await self._send(case)
-            self._look_whether_over()
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.start_soon(lambda: work)
 
-    async def _send(self, case: Case) -> None:
-        if self._scribe.broken:  # after this hand-over, but before the first byte: nothing may leave any more
-            self.tally.in_flight -= 1
-            return
-        case.sent_ms = int(self.clock.wall() * 1000)
-        sent_s = case.sent_ms / 1000 + self._lookups.calibration.clock_ahead_s  # by the gateway's clock
-        case.first_sent_ms = case.first_sent_ms or int(sent_s * 1000)
-        reply = await self._gateway.trigger(case.job)
+    def _freed(self) -> None:
+        self.dispatcher.bell.ring()
+
+    def _replied(self, case: Case, reply: Reply) -> None:
         self._judge.reply(case, reply)
         if case.state is State.SUCCEEDED and not self._lookups.calibrating:
-            self._calibrate(case, sent_s)
+            self._calibrate(case)
+        self._look_whether_over()
+        if not self._stop:
+            self.dispatcher.go_on()
 
-    def _calibrate(self, case: Case, sent_s: float) -> None:
+    async def _look_up(self, case: Case) -> None:
+        began, sent_ms = self.clock.monotonic(), case.first_sent_ms
+        reading = await self._lookups.read(case.job, sent_ms / 1000 if sent_ms else None)
+        self._doubts.reading(case, reading, began)
+        self._look_whether_over()
+
+    def _calibrate(self, case: Case) -> None:
         """Learn from the first success how look-ups behave; the run does not wait for it."""
+        calibration = self._lookups.calibration
         self._lookups.calibrating = True
         self._tasks.start_soon(
             self._lookups.calibrate,
             case.job,
-            self._lookups.calibration.instance_id(case.job),
-            sent_s,
+            calibration.instance_id(case.job),
+            (case.sent_ms or 0) / 1000 + calibration.clock_ahead_s,
             self.clock.monotonic(),
         )
 
     def _look_whether_over(self) -> None:
-        left = self.tally.left
-        if left and left == self._judge.held and not self._stop:
+        tally = self.tally
+        if (held := self._judge.held) and held == tally.left and not self._stop:
             self._judge.release_held(self.clock.monotonic())
-            left = self.tally.left
-        if not left:
+        if tally.ended == tally.rows:
             self._over.set()
 
     async def _tell(self) -> None:
@@ -287,6 +298,9 @@ class Run:
         self.dispatcher.committed(intents)
         if self._herald:
             self._herald.tell(step for step in steps if step.state in ENDINGS)
+
+    async def _turn(self) -> None:
+        await self.dispatcher.turn()
 
     def _nudge(self) -> None:
         self._feed.nudge()

@@ -24,7 +24,7 @@ from ..errors import JournalError
 from ..journal import Journal
 from ..model import Intent, Step
 
-LINGER_S = 0.004
+LINGER_S = 0.010
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +57,11 @@ class Scribe:
     def intend(self, intent: Intent) -> None:
         """Add an intent to the batch; `committed` tells when it is on disk."""
         self._intents.append(intent)
+
+    @property
+    def has_intents(self) -> bool:
+        """Whether there are some that are not on their way to the disk yet."""
+        return bool(self._intents)
 
     def record(self, step: Step) -> None:
         """Add a step to the batch."""

@@ -69,7 +69,7 @@ class Tally:
             self.skipped_here += rows
 
     def sent(self, *, retry: bool) -> None:
-        """A trigger call was handed to a worker."""
+        """A trigger call was made."""
         self.sends += 1
         self.retries += retry
         self.in_flight += 1

@@ -89,7 +89,7 @@ def _something(call: Call) -> bool:
 
 
 def _awaited(call: Call) -> bool:
-    return call.arguments[0]._waiter is not None
+    return bool(call.arguments[0]._under_way)
 
 
 def _to(names: set[str]) -> Callable[[Call], bool]:

@@ -14,7 +14,7 @@ from clock import EPOCH
 import msgspec
 from plots import CALM, DOUBTFUL
 from running import hourly, rig
-from scripted import CREDENTIALS, TOKEN, Request, always, gateway_to, http, serving, settings_for
+from scripted import CREDENTIALS, TOKEN, Request, always, gateway_to, http, serving, settings_for, triggered
 from victims import Victim, at_once, prove, prove_each_once, victim
 
 from bulk_trigger import Rate, run_jobs
@@ -152,7 +152,7 @@ async def test_a_date_to_wait_for_is_compared_with_the_replys_own_date() -> None
         writer.write(replies.pop(0))
 
     async with serving(script) as server, gateway_to(server, clock=Wrong()) as gateway:
-        waits = [(await gateway.trigger(Job(1, 3377, 0))).retry_after_s for _ in range(2)]
+        waits = [(await triggered(gateway, Job(1, 3377, 0))).retry_after_s for _ in range(2)]
 
     assert waits == [20.0, 0.0]
 

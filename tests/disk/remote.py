@@ -7,13 +7,13 @@ from collections import Counter
 from datetime import UTC, datetime
 import random
 
-from clock import EPOCH
+from clock import EPOCH, tell_later
 from oracle import JobKey
 from store import Store
 
 from bulk_trigger import Job, Reply
 from bulk_trigger.model import Fault
-from bulk_trigger.ports import InstanceQuery
+from bulk_trigger.ports import Answered, InstanceQuery
 
 LATENCY_S = 0.05  # there and back; the effect is in the middle
 TIMEOUT_S = 5.0
@@ -50,15 +50,22 @@ class Remote:
         self._dice = random.Random(seed)
         self._started: dict[str, float] = {}
 
-    async def trigger(self, job: Job) -> Reply:
-        loop = asyncio.get_running_loop()
+    def trigger(self, job: Job, answered: Answered) -> None:
         if self._disk.is_off:
-            await asyncio.sleep(TIMEOUT_S)
-            return Reply(fault=Fault.TIMEOUT, latency_s=TIMEOUT_S)
+            tell_later(self._silence(), answered)
+            return
         self.sends.append((job.flow_id, job.trigger_time_ms))
         self.late += self._disk.has_failed
+        tell_later(self._reply(job, refused=len(self.sends) <= self._refuses), answered)
+
+    async def _silence(self) -> Reply:
+        await asyncio.sleep(TIMEOUT_S)
+        return Reply(fault=Fault.TIMEOUT, latency_s=TIMEOUT_S)
+
+    async def _reply(self, job: Job, *, refused: bool) -> Reply:
+        loop = asyncio.get_running_loop()
         fate, started = self._dice.random(), loop.time()
-        if len(self.sends) <= self._refuses:
+        if refused:
             await asyncio.sleep(LATENCY_S)
             return Reply(status=200, code=62102, message="Invalid request body.", latency_s=LATENCY_S)
         if self._trouble <= fate < 1.5 * self._trouble:

@@ -14,7 +14,7 @@ from second_readers import Number, Pairs
 from bulk_trigger.cells import clean
 from bulk_trigger.gateway.answer import Answer
 from bulk_trigger.gateway.auth import Credentials, Tokens
-from bulk_trigger.gateway.direct_reply import MAX_HEAD, ReplyReader
+from bulk_trigger.gateway.direct_reply import MAX_HEAD, Heads, ReplyReader
 from bulk_trigger.gateway.envelope import parse
 from bulk_trigger.gateway.headers import LONGEST_S
 from bulk_trigger.instances import found_instance, instances_in, judge_lookup
@@ -89,7 +89,7 @@ def told(parts: Iterable[bytes]) -> Answer:
 
     With a fault, how much was seen before it depends on the pieces, and nothing is concluded from it.
     """
-    reader = ReplyReader()
+    reader = ReplyReader(Heads())
     for part in parts:
         if part and reader.feed(memoryview(part)):
             break

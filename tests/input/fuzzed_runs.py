@@ -19,12 +19,14 @@ import struct
 import tempfile
 from typing import Any
 
+from clock import tell_later
+
 from bulk_trigger import BulkTriggerError, Settings
 from bulk_trigger.cli import main
 from bulk_trigger.header import JOURNAL
 from bulk_trigger.launch import create, execute, reopen
 from bulk_trigger.model import Job, Reply
-from bulk_trigger.ports import InstanceQuery
+from bulk_trigger.ports import Answered, InstanceQuery
 from bulk_trigger.reader import JobTuples
 from bulk_trigger.run import Run, Stop
 
@@ -61,7 +63,10 @@ class Counting:
     def refuse_token(self, token: int) -> None:
         """It has none."""
 
-    async def trigger(self, job: Job) -> Reply:
+    def trigger(self, job: Job, answered: Answered) -> None:
+        tell_later(self._reply(job), answered)
+
+    async def _reply(self, job: Job) -> Reply:
         self.started[job.flow_id, job.trigger_time_ms] += 1
         if self.started.total() == STOPPED_AT:
             self._half_way()

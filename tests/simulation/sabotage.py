@@ -36,7 +36,7 @@ def _intent_after_the_send() -> list[Patch]:
         self._loop.call_later(0.02, intend, self, intent)
 
     def known(self: Dispatcher, intents: Sequence[Intent]) -> None:
-        committed(self, [intent for intent in intents if (intent.row, intent.attempt) in self._intended])
+        committed(self, [intent for intent in intents if intent.row in self._intended])
 
     return [(Scribe, "intend", later), (Dispatcher, "committed", known)]
 
