@@ -99,7 +99,7 @@ class Database:
         self._broken: JournalError | None = None
         self.lost = ""  #: why the last commits are missing, if they are
         #: Runs at the latest when the interpreter ends: SQLite would then close without us.
-        self._finish = weakref.finalize(self, take_leave, connection, path)
+        self._finish = weakref.finalize(self, _leave_at_last, connection, path)
 
     @classmethod
     def open(cls, path: Path, durability: Durability) -> Database:
@@ -235,9 +235,8 @@ class Database:
             if self._finish.alive:
                 take_leave(self._connection, self.path)
         except (*SQLITE_ERRORS, OSError) as error:
-            self._finish.detach()
             raise journal_error(self.path, error) from error
-        self._finish.detach()  # not in a `finally`: what failed for want of memory is tried again at the end
+        self._finish.detach()  # not in a `finally`: what failed is tried once more at the end
 
     def _find_damage(self) -> str:
         """Why commits in the WAL that was found cannot be read; empty if they all can."""
@@ -281,6 +280,12 @@ class Database:
     def _latch(self, error: Exception) -> JournalError:
         self._broken = journal_error(self.path, error)
         return self._broken
+
+
+def _leave_at_last(connection: sqlite3.Connection, path: Path) -> None:
+    """Nobody is left to be told of an error; then the marker stays. The file is locked until here."""
+    with contextlib.suppress(*SQLITE_ERRORS, OSError):
+        take_leave(connection, path)
 
 
 def _charge_lost_calls(connection: sqlite3.Connection, before: int, at_ms: int) -> None:

@@ -123,7 +123,7 @@ async def test_nothing_is_built_upon_what_a_failed_sync_left_in_doubt(request: p
 async def test_a_marker_that_cannot_be_taken_away_ends_in_a_refusal() -> None:
     """F89, P6: the one error behind which a sound journal looks like one whose last commits are lost."""
     with machine() as here:
-        here.store.fail("delete", 1, BROKEN, file="*/journal.db-open")
+        here.store.fail("delete", 1, BROKEN, forever=True, file="*/journal.db-open")
         await here.die(here.start())
         here.store.end_process()
         here.store.mend()
