@@ -48,5 +48,5 @@ def carried_cell(value: Any) -> str:
     """A carried value as the text of a cell: a string as itself, anything else as JSON."""
     if value is None:
         return ""
-    raw = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    raw = msgspec.json.encode(value)
     return _decode_string(raw) if raw.startswith(b'"') else raw.decode()

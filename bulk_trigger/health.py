@@ -29,8 +29,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self._bad: deque[tuple[float, int]] = deque()  # (time, flow) of the sends since the last good reply
-        self._since = 0.0  # when the first of them failed, however long ago
-        self._failing = False
+        self._since: float | None = None  # when the first of them failed, however long ago
         self._unreachable = 0
         self._nonsense = 0
         self._anomalies = 0
@@ -51,22 +50,22 @@ class Breaker:
         self._unreachable = self._unreachable + 1 if verdict.kind is Kind.UNREACHABLE else 0
         self._nonsense = self._nonsense + 1 if verdict.nonsense else 0
         self._anomalies += verdict.anomaly
-        if not self._failing:
-            self._failing, self._since = True, now
+        if self._since is None:
+            self._since = now
         self._bad.append((now, flow_id))
         while self._bad[0][0] < now - _SPAN_S:
             self._bad.popleft()
-        return self._why(verdict, now, lanes_left, latency_s)
+        return self._why(verdict, now - self._since, lanes_left, latency_s)
 
     def clear(self) -> None:
         """Forget what went wrong."""
-        if not self._failing:
+        if self._since is None:
             return
         self._bad.clear()
-        self._failing = False
+        self._since = None
         self._unreachable = self._nonsense = self._anomalies = 0
 
-    def _why(self, verdict: Verdict, now: float, lanes_left: int, latency_s: float) -> str | None:
+    def _why(self, verdict: Verdict, lasting_s: float, lanes_left: int, latency_s: float) -> str | None:
         if self._unreachable >= self.streak:
             return f"the gateway cannot be reached ({verdict.code})"
         if self._nonsense >= self.streak:
@@ -76,7 +75,7 @@ class Breaker:
         if (
             lanes_left > 1
             and len(self._bad) >= self.sends
-            and now - self._since >= max(self.least_s, LATENCIES * latency_s)
+            and lasting_s >= max(self.least_s, LATENCIES * latency_s)
             and len({flow for _, flow in self._bad}) >= self.flows
         ):
             return f"no good reply to the last {len(self._bad)} sends ({verdict.code})"

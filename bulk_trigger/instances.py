@@ -42,6 +42,7 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     status: int | None
     start_time: str  #: "" if it has not started
     trigger_time: str
+    virtual: bool = False  #: stands for a flow in another one's graph, and was not triggered itself
 
     @property
     def is_live(self) -> bool:
@@ -124,6 +125,7 @@ def read_instance(entry: Any) -> Instance | None:
         status=_integer(entry.get("status")),
         start_time=_text(entry.get("startTime")),
         trigger_time=_text(entry.get("triggerTime")),
+        virtual=entry.get("virtual") is True,
     )
 
 

@@ -223,16 +223,28 @@ def check_credentials(settings: Settings, credentials: Credentials | None, gatew
 async def _gateway(
     opened: Opened, credentials: Credentials | None, gateway: Gateway | None
 ) -> AsyncIterator[tuple[Settings, Gateway]]:
-    settings = opened.settings
     if gateway is not None:
-        yield settings, gateway
-    elif settings.is_sandbox:
-        async with sandbox_process(settings, opened.directory) as (here, own):
-            yield settings, HttpGateway(here, own)
+        yield opened.settings, gateway
     else:
-        check_credentials(settings, credentials, gateway)
+        async with reach(opened.settings, opened.directory, credentials) as reached:
+            yield opened.settings, reached
+
+
+@asynccontextmanager
+async def reach(
+    settings: Settings, directory: Path, credentials: Credentials | None
+) -> AsyncIterator[HttpGateway]:
+    """Give the gateway that the settings name; whoever uses it closes it. A sandbox lives in `directory`.
+
+    Raises `SettingsError` without credentials for a real one, `GatewayError` if a sandbox does not start.
+    """
+    if settings.is_sandbox:
+        async with sandbox_process(settings, directory) as (here, own):
+            yield HttpGateway(here, own)
+    else:
+        check_credentials(settings, credentials, None)
         assert credentials is not None  # noqa: S101 - just checked
-        yield settings, HttpGateway(settings, credentials)
+        yield HttpGateway(settings, credentials)
 
 
 def _refuse_same(directory: Path, header: Header) -> None:

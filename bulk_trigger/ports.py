@@ -52,6 +52,16 @@ class Gateway(Protocol):
         """Close the connections."""
 
 
+class Catalogue(Gateway, Protocol):
+    """A gateway that also tells about flows. The same holds for its calls."""
+
+    async def get_flow(self, flow_id: int) -> Reply:
+        """Ask what is known about a flow."""
+
+    async def time_zone(self) -> Reply:
+        """Ask for the service's time zone. `Reply.data` holds `{"timezone": "GMT+8"}`."""
+
+
 class InstanceQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of List Flow Instances (contract 5.3). The window is half-open, in epoch milliseconds."""
 

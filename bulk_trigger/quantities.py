@@ -54,5 +54,5 @@ def format_duration(seconds: float) -> str:
     hours, rest = divmod(rest, 3600)
     minutes, secs = divmod(rest, 60)
     parts = [(days, "d"), (hours, "h"), (minutes, "m"), (secs, "s")]
-    first = next((i for i, (n, _) in enumerate(parts) if n), len(parts) - 1)
+    first = next(i for i, (n, _) in enumerate(parts) if n)
     return " ".join(f"{n}{unit}" for n, unit in parts[first : first + 2] if n)

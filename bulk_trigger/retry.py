@@ -53,8 +53,8 @@ class Release(msgspec.Struct, frozen=True):
 class Reconcile(msgspec.Struct, frozen=True):
     """Look it up. `after_s`: not before that; `resend_after_s`: if absent, send again not before that."""
 
-    after_s: float = 0.0
-    resend_after_s: float = 0.0
+    after_s: float
+    resend_after_s: float
 
 
 class StopLane(msgspec.Struct, frozen=True):

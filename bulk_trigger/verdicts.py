@@ -23,7 +23,6 @@ from .model import Evidence, Fault, Job, Kind, Reply, Scope, Verdict
 
 _NO, _UNKNOWN = Evidence.NOT_APPLIED, Evidence.UNKNOWN
 
-_ROW = Verdict(evidence=_NO, kind=Kind.REFUSED, good=True)
 _SUSPECT = Verdict(evidence=_NO, kind=Kind.REFUSED, good=True, by_status=True)
 _ROW_BY_STATUS = Verdict(evidence=_NO, kind=Kind.REFUSED, by_status=True)
 _FLOW = Verdict(evidence=_NO, kind=Kind.REFUSED, scope=Scope.FLOW, good=True)
@@ -89,7 +88,6 @@ BY_CODE: Mapping[int, Verdict] = {
 #: HTTP statuses where the body holds no service code that we know.
 BY_STATUS: Mapping[int, Verdict] = {
     202: _NONSENSE_UNANSWERED,  # "accepted": it may still happen
-    **dict.fromkeys((300, 301, 302, 303, 304), _MOVED),
     **dict.fromkeys((307, 308), _EVERYONE),
     **dict.fromkeys((400, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431), _ROW_BY_STATUS),
     401: _TOKEN,
@@ -106,7 +104,7 @@ BY_STATUS: Mapping[int, Verdict] = {
 BY_CLASS: Mapping[int, Verdict] = {
     1: _NONSENSE_UNANSWERED,
     2: _NONSENSE,
-    3: _MOVED,
+    3: _MOVED,  # but for 307 and 308, which say that nothing was done here
     4: _ANSWERED,
 }
 
@@ -133,9 +131,7 @@ def judge(job: Job, reply: Reply) -> Verdict:
 def judge_token(reply: Reply) -> Verdict:
     """What a reply to a token request means. Nothing is triggered by one, so there is no doubt in it."""
     if reply.fault is None and reply.success:
-        return Verdict(
-            evidence=Evidence.APPLIED, kind=Kind.ACCEPTED, good=True, code="0", message=reply.message
-        )
+        return Verdict(evidence=Evidence.APPLIED, kind=Kind.ACCEPTED, good=True)
     verdict = judge(Job(0, 0, 0), reply)
     if verdict.kind is Kind.REFUSED:
         return replace(verdict, scope=Scope.EVERYONE, by_status=False, good=False)

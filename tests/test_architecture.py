@@ -25,9 +25,10 @@ LAYERS = (
     {"ports", "quantities", "files", "verdicts", "instances", "lanes", "health"},
     {"settings", "reconcile", "runlock", "recap"},
     {"limiter", "retry", "header", "totals"},
+    {"calls"},
     # the stages at the rim
-    {"reader", "gateway", "journal", "results", "summary", "planning"},
-    {"child"},
+    {"reader", "gateway", "journal", "results", "summary"},
+    {"child", "planning"},
     # the run
     {"run"},
     # what people and programs use
@@ -64,6 +65,19 @@ PURE = {
     "quantities",
     "settings",
 }
+#: The files of `planning` that neither ask the gateway nor write.
+PURE_PLANNING = {
+    "cadence",
+    "cron",
+    "failed",
+    "missing",
+    "moments",
+    "plan",
+    "quartz",
+    "ranges",
+    "recovery",
+    "zones",
+}
 IMPURE = {"asyncio", "anyio", "aiohttp", "sqlite3", "time", "random", "logging", "os", "threading", "socket"}
 CLOCKS = {
     "now",
@@ -78,6 +92,7 @@ ONLY_IN = {
     "sqlite3": {"journal"},
     "rich": {"view", "report"},
     "click": {"cli"},
+    "cronsim": {"planning"},
     "ray": {"cluster"},
 }
 
@@ -167,6 +182,19 @@ def test_decisions_are_pure(name: str) -> None:
 
     assert not foreign & IMPURE
     assert own <= PURE
+    assert not called & CLOCKS
+
+
+@pytest.mark.parametrize("name", sorted(PURE_PLANNING))
+def test_planning_is_pure_but_for_its_questions_and_its_file(name: str) -> None:
+    path = PACKAGE / "planning" / f"{name}.py"
+    own, foreign = imports(path)
+    called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+    assert not foreign & IMPURE
+    assert {module for module in own if module.startswith("planning.")} <= {
+        f"planning.{n}" for n in PURE_PLANNING
+    }
     assert not called & CLOCKS
 
 

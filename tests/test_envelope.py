@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from email.utils import formatdate
 import json
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from bulk_trigger.gateway.envelope import Envelope, Successes, parse
+from bulk_trigger.gateway.envelope import SUCCESS_KEY, Envelope, Successes, parse
 from bulk_trigger.gateway.headers import http_date, retry_after, target_host
 
 NOW = 1_700_000_000.0
@@ -35,6 +36,7 @@ BODIES = {
     b'{"status":-1}': (False, -1),
     # says two things at once
     b'{"status":0,"code":62109}': (False, None),
+    b'{"status":0,"code":[]}': (False, None),
     b'{"status":62104,"code":"0"}': (False, None),
     b'{"status":62104,"code":false}': (False, None),
     b'{"status":0,"apim_status":4011}': (False, None),
@@ -104,6 +106,7 @@ def test_each_api_version_has_its_own_form_of_success() -> None:
     assert parse(b'{"code":0}', "code").success
     assert not parse(b'{"status":0}', "code").success
     assert not parse(b'{"code":0}', "status").success
+    assert SUCCESS_KEY == {"v2.0": "status", "v2.1": "code"}
 
 
 def test_a_body_that_is_no_envelope_shows_itself_as_the_message() -> None:
@@ -113,6 +116,18 @@ def test_a_body_that_is_no_envelope_shows_itself_as_the_message() -> None:
     )
     assert parse(b'{"message":"API rate limit exceeded"}', "status").message == "API rate limit exceeded"
     assert parse(b'{"msg":7,"error":"Not Found"}', "status").message == "Not Found"
+
+
+def test_only_the_text_of_an_envelope_is_its_message() -> None:
+    assert parse(b'{"status":62109}', "status").message == ""
+    assert parse(b'{"status":0,"code":62109,"msg":"no"}', "status").message == "no"
+
+
+def test_no_repr_of_an_envelope_shows_its_data() -> None:
+    """P28: the token service's envelopes hold a token."""
+    envelope = parse(b'{"status":0,"data":{"accessToken":"canary-token"}}', "status")
+
+    assert repr(envelope) == "<Envelope 0>"
 
 
 @given(
@@ -189,6 +204,47 @@ def test_any_header_is_safe_to_read(text: str | None) -> None:
 def test_of_a_redirect_only_the_host_is_kept(location: str | None, host: str | None) -> None:
     """P28: F45. Path and query can hold secrets."""
     assert target_host(location, "own") == host
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of this process cannot be set")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai"])
+def test_a_date_is_read_by_its_own_zone_and_without_one_as_utc(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    texts = ("14 Nov 2023 22:13:20 GMT", "14 Nov 2023 22:13:20 -0000", "15 Nov 2023 06:13:20 +0800")
+    read = [http_date(text) for text in texts]
+    monkeypatch.undo()
+    time.tzset()
+
+    assert read == [NOW] * 3
+
+
+def test_a_date_of_more_than_64_characters_is_none() -> None:
+    date = formatdate(NOW, usegmt=True)
+
+    assert http_date(date.ljust(64)) == NOW
+    assert http_date(date.ljust(65)) is None
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        (None, None),
+        ("https://evil.example:8443/path?secret=1", "evil.example"),
+        ("//evil.example/path", "evil.example"),
+        ("/path?secret=1", "own.example"),
+        ("", "own.example"),
+        ("https://[::1]/", "::1"),
+        ("https://[::1", "?"),
+        ("https://evil\x1b[31m.example/", "?"),
+        (f"https://{'x' * 256}/", "?"),
+    ],
+)
+def test_of_a_redirect_only_the_host_is_shown(location: str | None, host: str | None) -> None:
+    """P28, P29: a path can hold secrets, and a terminal runs what it is shown."""
+    assert target_host(location, "own.example") == host
 
 
 IDS = st.sampled_from(["3377-20240101000000", "1-2", "-", "1-0", "x", "", "1\\u002d2", "9" * 60, "9" * 61])

@@ -42,8 +42,12 @@ def opened_at(
         ([*[TIMEOUT] * 9, REFUSED, *[TIMEOUT] * 12], 20),  # a business code is a good reply
         ([UNREACHABLE] * 2, None),
         ([UNREACHABLE] * 3, 3),
+        ([TIMEOUT, *[UNREACHABLE] * 3], 4),
+        ([NONSENSE] * 3, 3),
+        ([TIMEOUT, *[NONSENSE] * 3], 4),
         ([UNREACHABLE, UNREACHABLE, TIMEOUT] * 3, None),
         ([UNREACHABLE, UNREACHABLE, GOOD] * 20, None),
+        ([GOOD, *[UNREACHABLE] * 3], 4),
         ([NONSENSE, NONSENSE, TIMEOUT, NONSENSE, NONSENSE, NONSENSE], 6),
         ([ANOMALY, TIMEOUT, ANOMALY], 3),
         ([ANOMALY, GOOD, ANOMALY, GOOD], None),
@@ -60,13 +64,29 @@ def test_the_breaker_opens_on_streaks_without_a_good_reply(
 
 
 def test_the_breaker_looks_at_ten_seconds_only() -> None:
-    assert opened_at([TIMEOUT] * 100, every_s=1.0) == 10
+    assert opened_at([TIMEOUT] * 100, every_s=1.1) == 10
     assert opened_at([TIMEOUT] * 100, every_s=1.2) is None
+    breaker = Breaker()
+    reasons = [breaker.observe(TIMEOUT, n, n // 5 * 10.0, lanes_left=5, latency_s=0.02) for n in range(10)]
+    assert [bool(reason) for reason in reasons] == [False] * 9 + [True]
+    assert opened_at([TIMEOUT] * 10, every_s=10 / 9 - 1e-9) == 10
 
 
 def test_a_burst_of_quick_failures_waits_for_the_successes_that_are_still_to_come() -> None:
     assert opened_at([TIMEOUT] * 300, every_s=0.01) == 101
     assert opened_at([TIMEOUT] * 300, every_s=0.02, latency_s=1.0) == 151
+
+
+def test_a_burst_after_a_good_reply_waits_as_the_first_one_did() -> None:
+    """How long it went on is counted from the first failure after the last good reply."""
+    breaker = Breaker()
+    breaker.observe(TIMEOUT, 0, 0.0, lanes_left=5, latency_s=0.02)
+    breaker.observe(GOOD, 0, 5.0, lanes_left=5, latency_s=0.02)
+
+    opened = [breaker.observe(TIMEOUT, n % 2, 5.0, lanes_left=5, latency_s=0.02) for n in range(50)]
+
+    assert set(opened) == {None}
+    assert breaker.observe(TIMEOUT, 0, 6.0, lanes_left=5, latency_s=0.02)
 
 
 def test_replies_that_take_long_to_fail_open_it_all_the_same() -> None:
@@ -78,6 +98,7 @@ def test_one_flow_alone_says_nothing_about_the_gateway() -> None:
     """P14: a stuck flow does not stop the others, and the last lane goes on with ordinary attempts."""
     assert opened_at([TIMEOUT] * 100, flows=1) is None
     assert opened_at([TIMEOUT] * 100, lanes=1) is None
+    assert opened_at([TIMEOUT] * 100, lanes=2) == 10
 
 
 def test_an_open_breaker_says_why() -> None:
@@ -100,7 +121,7 @@ def test_retries_cost_nothing_while_half_of_the_sends_have_a_good_reply() -> Non
     assert set(waits) == {0.0}
 
 
-@given(replies=st.lists(st.booleans(), max_size=40), age=st.sampled_from([0.0, 9.0, 11.0, 500.0]))
+@given(replies=st.lists(st.booleans(), max_size=40), age=st.sampled_from([0.0, 10.0, 11.0, 500.0]))
 def test_below_half_or_after_a_silence_retries_have_a_price(replies: list[bool], age: float) -> None:
     """P19: design decision 11; where nothing was heard for ten seconds, nothing is free."""
     account = Budget(now=0.0)
@@ -128,6 +149,7 @@ def test_a_dead_gateway_gets_a_tenth_more(per_second: float, silence: float) -> 
         account.observe(good=False, retry=is_retry, now=now)
 
     assert retries <= 0.1 * firsts + now + 1
+    assert retries >= 0.1 * firsts - 10  # and it does get them: the run goes on
 
 
 def test_the_budget_says_when_it_is_worth_asking_again() -> None:
@@ -150,7 +172,29 @@ def test_not_many_retries_are_saved_up() -> None:
     assert sum(account.spend(1000.0) == 0.0 for _ in range(100)) == 10
 
 
-def test_the_budget_forgets_what_is_long_ago() -> None:
+def test_what_is_older_than_ten_seconds_is_forgotten_and_what_came_a_second_later_is_not() -> None:
+    account = Budget(now=0.0)
+    for _ in range(5):
+        account.observe(good=False, retry=True, now=0.0)
+    account.observe(good=True, retry=True, now=1.0)
+
+    assert [account.spend(9.9) for _ in range(11)][-1] > 0
+    assert [account.spend(10.5) for _ in range(11)][-1] == 0
+
+
+def test_good_replies_of_long_ago_pay_for_nothing() -> None:
+    account = Budget(now=0.0)
+    for n in range(30):
+        account.observe(good=True, retry=True, now=n * 0.1)
+    for n in range(10):
+        account.observe(good=n % 2 == 0, retry=True, now=20.0)
+
+    assert [account.spend(20.0) for _ in range(11)][-1] == 0
+    account.observe(good=False, retry=True, now=20.0)
+    assert [account.spend(20.0) for _ in range(11)][-1] > 0
+
+
+def test_the_budget_forgets_what_is_long_ago_and_takes_little_memory() -> None:
     """P26."""
     account = Budget(now=0.0)
     for n in range(10_000):

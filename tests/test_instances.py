@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from bulk_trigger.instances import Instance, Lookup, entries_in, found_instance, instances_in, judge_lookup
+from bulk_trigger.instances import (
+    Instance,
+    Lookup,
+    count_in,
+    entries_in,
+    found_instance,
+    instances_in,
+    judge_lookup,
+)
 from bulk_trigger.model import Fault, Reply
 
 ID = "3377-20191122012300"
@@ -76,6 +84,23 @@ def test_a_page_that_cannot_be_read_completely_says_nothing(data: object) -> Non
     assert judge_lookup(success(data)) is Lookup.TRANSIENT
 
 
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        ({"flowInsts": [], "count": 3}, 3),
+        ({"flowInsts": [], "count": "3"}, 3),
+        ({"flowInsts": [], "count": 0}, 0),
+        ({"flowInsts": [], "count": None}, 0),
+        ({"flowInsts": [], "count": "many"}, 0),
+        ({"flowInsts": []}, 0),
+        ([ENTRY], 0),
+        (None, 0),
+    ],
+)
+def test_how_many_instances_a_page_announces_is_read_leniently(data: object, count: int) -> None:
+    assert count_in(success(data)) == count
+
+
 def test_only_the_exact_id_is_found() -> None:
     """Contract 5.4: the gateway matches fuzzily, so flow 377 is found inside 3377."""
     others = [{**ENTRY, "instanceId": f"{flow}-20191122012300"} for flow in (377, 33770, 13377)]
@@ -116,11 +141,15 @@ def test_an_instance_is_live_until_it_has_ended() -> None:
         (Reply(status=200, code=62102), Lookup.UNDECIDED),
         (Reply(status=200, code=99400), Lookup.UNDECIDED),
         (Reply(status=404, code=99404), Lookup.UNDECIDED),
+        (Reply(status=400, code=62102), Lookup.UNDECIDED),
+        (Reply(status=422, code=99400), Lookup.UNDECIDED),
         (Reply(status=502, code=62102), Lookup.TRANSIENT),
         (Reply(status=200, code=62109), Lookup.TRANSIENT),
         (Reply(status=200, code=99500), Lookup.TRANSIENT),
         (Reply(status=200, code=1203), Lookup.TRANSIENT),
         (Reply(status=200, code=4711), Lookup.TRANSIENT),
+        (Reply(status=200, code=62109, data=[ENTRY]), Lookup.TRANSIENT),
+        (Reply(status=200, code=62109, data=[]), Lookup.TRANSIENT),
         (Reply(status=404, code=4711), Lookup.TRANSIENT),
         (Reply(status=200, code=0), Lookup.TRANSIENT),
         (Reply(status=200), Lookup.TRANSIENT),

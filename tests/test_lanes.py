@@ -394,6 +394,16 @@ def test_the_history_of_a_row_is_asked_for_when_it_reaches_the_head() -> None:
     assert asked == [1, 2]
 
 
+def test_a_job_that_reaches_the_head_has_no_history() -> None:
+    (job,) = jobs_of(7, 1)
+    case = Case(job)
+
+    assert (case.state, case.attempts, case.charged) == (State.PENDING, 0, 0)
+    assert (case.first_sent_ms, case.sent_ms, case.doubt) == (None, None, None)
+    facts = (case.checked, case.dup_risk, case.order_uncertain, case.anomaly, case.urgent, case.trial)
+    assert not any(facts)
+
+
 @pytest.mark.parametrize("before", State)
 @pytest.mark.parametrize("after", State)
 def test_a_case_moves_only_as_the_table_allows(before: State, after: State) -> None:

@@ -294,6 +294,21 @@ async def test_without_a_rate_a_cut_starts_from_what_was_measured() -> None:
     assert len(await start_calls(limiter, 1.0)) < 450
 
 
+async def test_without_a_rate_what_was_measured_over_hardly_any_calls_cuts_nothing() -> None:
+    """Less than one call per second, at the start, says nothing about what the gateway can take."""
+    limiter = limiter_of()
+
+    limiter.cut(measured=0.99)
+    assert limiter.asked == inf
+    limiter.cut(measured=1.0)
+    assert limiter.asked == 1.0
+
+
+async def test_what_is_asked_is_the_rate_of_the_shortest_window_in_whatever_order_they_come() -> None:
+    assert limiter_of(Rate(100, MINUTE), Rate(50, 1.0)).asked == 50.0
+    assert limiter_of(Rate(50, 1.0), Rate(100, MINUTE)).asked == 50.0
+
+
 async def test_calls_of_an_earlier_process_count() -> None:
     """P16: a restart does not refill a window."""
     rates = Rate(10, 1.0), Rate(100, MINUTE)

@@ -10,7 +10,23 @@ import msgspec
 import pytest
 
 from bulk_trigger import errors
-from bulk_trigger.model import ENDINGS, NEXT, RERUN, Fault, Flag, Job, State, predict_instance_id
+from bulk_trigger.model import (
+    ENDINGS,
+    NEXT,
+    RERUN,
+    Evidence,
+    Fault,
+    Flag,
+    Job,
+    Kind,
+    Outcome,
+    Reply,
+    Scope,
+    State,
+    Step,
+    Verdict,
+    predict_instance_id,
+)
 
 
 def reachable(start: State) -> set[State]:
@@ -20,6 +36,20 @@ def reachable(start: State) -> set[State]:
         found |= new
         open_ends += new
     return found
+
+
+#: `promises.md` section 6, written down a second time.
+MOVES = {
+    "pending": "sending skipped reconciling",
+    "sending": "succeeded failed waiting pending reconciling unknown",
+    "waiting": "sending pending skipped",
+    "reconciling": "succeeded pending waiting failed unknown reconciling",
+}
+
+
+@pytest.mark.parametrize("state", State)
+def test_from_every_state_lead_exactly_the_legal_moves(state: State) -> None:
+    assert NEXT[state] == set(MOVES.get(state, "").split())
 
 
 def test_an_ending_is_the_end() -> None:
@@ -86,6 +116,34 @@ def test_two_jobs_share_an_id_exactly_if_they_share_flow_and_minute(flow_id: int
     assert predict_instance_id(flow_id, start + 60_000) != instance_id
     minute = datetime.strptime(instance_id.rpartition("-")[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     assert minute.timestamp() * 1000 == start
+
+
+def test_what_a_reply_does_not_say_is_nothing() -> None:
+    reply = Reply()
+
+    assert (reply.fault, reply.status, reply.code, reply.success) == (None, None, None, False)
+    assert (reply.message, reply.data, reply.retry_after_s, reply.location) == ("", None, None, None)
+    assert (reply.clock_ahead_s, reply.token, reply.bytes_out, reply.latency_s) == (0.0, 0, 0, 0.0)
+
+
+def test_what_a_verdict_does_not_say_is_an_answer_to_one_row_and_no_more() -> None:
+    verdict = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.DOUBTFUL)
+
+    assert (verdict.scope, verdict.answered) == (Scope.ROW, True)
+    facts = (
+        verdict.good,
+        verdict.pause,
+        verdict.nonsense,
+        verdict.by_status,
+        verdict.anomaly,
+        verdict.mismatch,
+    )
+    assert not any(facts)
+
+
+def test_a_step_and_an_outcome_say_by_themselves_nothing_of_an_attempt() -> None:
+    assert Step(row=1, state=State.PENDING, at_ms=0).attempt == 0
+    assert Outcome(row=1, flow_id=2, trigger_time_ms=3, state=State.SKIPPED).attempts == 0
 
 
 def test_what_flows_is_frozen() -> None:

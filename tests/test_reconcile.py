@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+import time
 from typing import Any
 
 from clock import LoopClock
@@ -28,7 +29,8 @@ from bulk_trigger.reconcile import (
     conclude,
     first_read,
 )
-from bulk_trigger.reconcile.lookups import PAGES
+from bulk_trigger.reconcile.calibration import text_to_epoch
+from bulk_trigger.reconcile.pages import PAGES
 
 virtually = pytest.mark.asyncio(loop_factories=["virtual"])
 
@@ -94,13 +96,13 @@ def test_answered_doubt_waits_for_three_times_the_lag(waits: Waits, first: float
 
 def test_before_the_lag_is_known_answered_doubt_waits_for_the_quarantine() -> None:
     """P6, P7: a list that is seconds behind, and 62109 as the first replies of all."""
-    about, unknown = doubt(answered=True), Waits(75.0, 900.0, lag_s=None)
+    about, unknown = doubt(answered=True, since=100.0), Waits(75.0, 900.0, lag_s=None)
 
-    assert first_read(about, unknown, earliest=0.0) == 2.0  # it may be found
-    reads = [absent(about, now, unknown) for now in (2.0, 4.0, 60.0)]
-    assert reads == [ReadAgain(4.0), ReadAgain(8.0), ReadAgain(75.0)]
-    assert absent(about, 8.0, Waits(75.0, 900.0, lag_s=2.0)) == Absent()  # a success has shown it meanwhile
-    assert absent(about, 75.0, unknown) == Absent()
+    assert first_read(about, unknown, earliest=0.0) == 102.0  # it may be found
+    reads = [absent(about, now, unknown) for now in (102.0, 104.0, 160.0)]
+    assert reads == [ReadAgain(104.0), ReadAgain(108.0), ReadAgain(175.0)]
+    assert absent(about, 108.0, Waits(75.0, 900.0, lag_s=2.0)) == Absent()  # a success has shown it meanwhile
+    assert absent(about, 175.0, unknown) == Absent()
 
 
 @pytest.mark.parametrize(("quarantine_s", "first"), [(75.0, 1.0), (1.0, 0.5)])
@@ -173,15 +175,24 @@ def test_who_reads_when_told_gets_an_answer(answered: bool, failures: list[bool]
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_read_that_says_nothing_never_becomes_absent(answered: bool, reading: Reading) -> None:
     """P6: it is read again, ever more slowly, and ends as undecided with the patience."""
-    about, now, gaps = doubt(answered=answered), 2.0, []
+    about, now, gaps = doubt(answered=answered, since=500.0), 502.0, []
 
     while isinstance(found := conclude(about, reading, WAITS, now, ours=None), ReadAgain):
         gaps.append(found.at - now)
         now = found.at
 
     assert isinstance(found, Undecided)
-    assert 900.0 < now <= 930.0
+    assert 1400.0 < now <= 1430.0
     assert gaps[:7] == [1, 2, 4, 8, 16, 30, 30]
+    assert isinstance(conclude(about, reading, WAITS, 1400.0, ours=None), ReadAgain)
+
+
+def test_a_new_doubt_has_no_reads() -> None:
+    verdict = Verdict(evidence=Evidence.UNKNOWN, kind=Kind.REPEATED)
+    about = Doubt(verdict=verdict, since=1.0, resend_at=61.0)
+
+    assert (about.verdict, about.since, about.resend_at) == (verdict, 1.0, 61.0)
+    assert (about.absent_at, about.failed_reads) == ([], 0)
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -214,16 +225,22 @@ def instance(start: str, zone_h: float = 0.0, status: int | None = 1) -> Instanc
     ("zone_s", "found", "ours"),
     [
         (None, instance(shown(SENT_S + 5)), True),
-        (None, instance(shown(SENT_S - 119)), True),
+        (None, instance(shown(SENT_S - 120)), True),
         (None, instance(shown(SENT_S - 121)), False),
         (None, instance(shown(SENT_S - 86400)), False),
+        (None, instance(shown(SENT_S + 60 + 120)), True),  # two minutes after now: clocks differ
+        (None, instance(shown(SENT_S + 60 + 121)), None),
         (None, instance(shown(SENT_S + 5, 8), 8), True),
         (None, instance(shown(SENT_S + 5), 8), True),  # the published sample: one text is +8, the other UTC
         (None, instance(shown(SENT_S - 86400, 8), 8), False),
+        (None, instance(shown(SENT_S - 3600), -8), None),  # older in UTC, later than now in the other zone
         (None, Instance(ID, 3377, 1, shown(SENT_S + 5), ""), True),
+        (None, Instance(ID, 3377, 1, shown(SENT_S - 120), ""), True),
+        (None, Instance(ID, 3377, 1, shown(SENT_S + 60 + 120), ""), True),
         (None, Instance(ID, 3377, 1, shown(SENT_S + 5, 8), ""), None),  # later than now in any zone we know
         (None, instance(f"{shown(SENT_S + 5)}.0"), True),
         (0.0, instance(shown(SENT_S + 5)), True),
+        (0.0, instance(shown(SENT_S - 120)), True),
         (0.0, instance(shown(SENT_S - 121)), False),
         (28800.0, instance(shown(SENT_S + 5, 8), 8), True),
         (28800.0, instance(shown(SENT_S - 121, 8), 8), False),
@@ -248,6 +265,17 @@ def test_an_instance_is_ours_by_the_time_of_its_start(
     assert calibration.is_ours(found, JOB, SENT_S, SENT_S + 60) is ours
 
 
+@pytest.mark.parametrize(("ahead_s", "ours"), [(0.0, None), (3600.0, True), (-3600.0, None)])
+def test_what_the_gateways_clock_is_ahead_is_not_taken_for_the_future(
+    ahead_s: float, ours: bool | None
+) -> None:
+    """P3: where no zone is known, an instance that starts after now is of a zone that we do not know."""
+    calibration = Calibration()
+    calibration.clock_ahead_s = ahead_s
+
+    assert calibration.is_ours(instance(shown(SENT_S + 3600)), JOB, SENT_S, SENT_S + 60) is ours
+
+
 @pytest.mark.parametrize("zone_h", [0, 8, -4.5, 5.75])
 def test_the_zone_is_learnt_from_a_success(zone_h: float) -> None:
     calibration = Calibration()
@@ -256,6 +284,32 @@ def test_the_zone_is_learnt_from_a_success(zone_h: float) -> None:
 
     assert calibration.zone_s == zone_h * 3600
     assert calibration.is_ours(instance(shown(SENT_S, zone_h)), JOB, SENT_S, SENT_S) is True
+
+
+@pytest.mark.parametrize(("late_s", "older_s"), [(17, 120), (0, 120), (-100, 220)])
+def test_how_early_a_success_seemed_to_start_is_allowed_to_others_too(late_s: float, older_s: float) -> None:
+    """P3: it is what the clocks differ by, beside the zone; to start late proves nothing about the clocks."""
+    calibration = Calibration()
+
+    calibration.learn_zone(instance(shown(SENT_S + late_s, 8)), SENT_S)
+
+    for age_s, ours in ((older_s, True), (older_s + 1, False)):
+        assert calibration.is_ours(instance(shown(SENT_S - age_s, 8)), JOB, SENT_S, SENT_S) is ours
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of this process cannot be set")
+def test_time_texts_mean_the_same_wherever_this_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+    for zone in ("UTC", "Asia/Shanghai"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        calibration = Calibration()
+        calibration.learn_id(JOB, ID)
+        epochs.append((text_to_epoch("2026-11-03 10:00:00"), calibration.id_shift_s))
+    monkeypatch.undo()
+    time.tzset()
+
+    assert epochs == [(SENT_S, 0.0)] * 2
 
 
 def test_no_zone_is_learnt_from_an_instance_that_has_not_started() -> None:
@@ -305,7 +359,10 @@ def test_ids_in_another_zone_are_learnt_from_the_first_success(hours: float) -> 
         "3377-20191122012344",  # with seconds
         "3377-201911220123",  # twelve digits: a scheduled instance
         "3377-201911220100",
+        "3377-201911220800",  # of 08:00, which must not be read as 00:08, five quarters of an hour earlier
         "3377-20191123012300",  # a day later: no zone
+        "3377-20191122153800",  # 14 hours and a quarter later, and earlier
+        "3377-20191121110800",
         "3377-20191322012300",
         "3377-7",
     ],
@@ -329,7 +386,27 @@ def test_a_success_with_an_id_that_does_not_fit_is_doubt(given_id: str, is_first
 def test_what_is_no_success_is_not_looked_at() -> None:
     refused = Verdict(evidence=Evidence.NOT_APPLIED, kind=Kind.REFUSED)
 
-    assert Calibration().check_id(JOB, refused) is refused
+    calibration = Calibration()
+    assert calibration.check_id(JOB, refused) is refused
+    assert calibration.id_shift_s is None, "it teaches nothing"
+    calibration.id_shift_s = 28800.0
+    assert calibration.check_id(JOB, refused) is refused
+
+
+def test_an_id_of_an_earlier_session_teaches_the_zone_or_nothing() -> None:
+    calibration = Calibration()
+
+    calibration.learn_id(JOB, "3377-7")
+    assert calibration.id_shift_s is None
+    calibration.learn_id(JOB, "3377-20191122092300")
+    assert calibration.id_shift_s == 28800.0
+
+
+@pytest.mark.parametrize("second_ms", [0, 59_999])
+def test_before_any_success_ids_are_those_of_utc(second_ms: int) -> None:
+    job = Job(1, 3377, 1574385780000 + second_ms)
+
+    assert Calibration().instance_id(job) == ID == job.instance_id
 
 
 @given(

@@ -16,7 +16,7 @@ from journals import MINUTE, T0, bad_row, create, intent, job_rows, step, succes
 import msgspec
 import pytest
 
-from bulk_trigger.cells import clean, code_cell, iso_time
+from bulk_trigger.cells import carried_cell, clean, code_cell, iso_time
 from bulk_trigger.errors import SettingsError
 from bulk_trigger.files import WholeFile, check_target, write_progress
 from bulk_trigger.journal import Journal
@@ -268,7 +268,24 @@ def test_a_negative_service_code_stays_a_number(code: str, cell: str) -> None:
     assert code_cell(code) == cell
 
 
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, ""),
+        ("text", "text"),
+        (msgspec.Raw(b'"text"'), "text"),
+        (msgspec.Raw(b'{"a":  [1, 2]}'), '{"a":  [1, 2]}'),
+        (7, "7"),
+        (True, "true"),
+        (["a", None], '["a",null]'),
+    ],
+)
+def test_a_carried_value_is_its_own_text_or_json(value: object, cell: str) -> None:
+    assert carried_cell(value) == cell
+
+
 @given(st.integers(0, 4_102_444_800_000))
+@example(999)
 def test_times_are_utc_with_milliseconds(ms: int) -> None:
     assert datetime.fromisoformat(iso_time(ms)) == datetime.fromtimestamp(ms // 1000, UTC).replace(
         microsecond=ms % 1000 * 1000

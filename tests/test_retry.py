@@ -60,7 +60,7 @@ def expected_fate(
     """The same table in the words of `promises.md` 5 and the design's decisions 1, 2 and 8; dice 0.5."""
     again = Retry(0.5) if is_left else Settle(State.FAILED)
     risky = Retry(0.5, dup_risk=True) if is_left else Settle(State.FAILED, dup_risk=True)
-    look_up = Reconcile(0.5 if answered else 0.0)
+    look_up = Reconcile(0.5 if answered else 0.0, 0.0)
     if kind is Kind.INTERNAL:
         if on_62109 is On62109.FAIL:
             return Settle(State.FAILED, dup_risk=True)
@@ -222,3 +222,4 @@ def test_pauses_in_a_row_become_longer() -> None:
     assert [pause_length(None, n) for n in range(7)] == [1, 2, 4, 8, 16, 30, 30]
     assert pause_length(12.0, 2) == 12.0
     assert pause_length(2.0, 3) == 8.0
+    assert pause_length(1e9, 0) == 15 * 60

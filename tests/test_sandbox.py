@@ -1,6 +1,7 @@
 """The sandbox: it behaves as documented, misbehaves as told, and writes down the truth."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -37,6 +38,8 @@ from bulk_trigger.sandbox import (
 from bulk_trigger.sandbox.calls import read_call, read_query
 from bulk_trigger.sandbox.chance import dice, latency_s
 from bulk_trigger.sandbox.faults import FaultPlan
+from bulk_trigger.sandbox.flows import FlowBook, Schedules
+from bulk_trigger.sandbox.history import remember
 from bulk_trigger.sandbox.instances import Instances
 from bulk_trigger.sandbox.limits import Limit
 from bulk_trigger.sandbox.tokens import encryption, signature
@@ -1141,3 +1144,45 @@ def test_a_sandbox_process_without_stdin_ends_by_a_signal(tmp_path: Path) -> Non
         process.terminate()
 
         assert process.wait(5) == 0
+
+
+def test_a_history_is_drawn_with_the_seed_and_has_its_shares() -> None:
+    text = """
+    [[history]]
+    flows = ["1-50"]
+    since = 2024-03-11T22:00:00+08:00
+    until = 2024-03-12T22:00:00+08:00
+    missing = 0.2
+    failed = 0.1
+    cancelled = 0.3
+    """
+    scenario = Scenario.parse(text)
+
+    one, again, other = (list(remember(scenario.history, seed)) for seed in (1, 1, 2))
+
+    assert one == again != other
+    shares = Counter(instance.status for instance, _ in one)
+    assert shares.keys() == {1, -1, 8}
+    assert 0.75 < len(one) / 1200 < 0.85
+    assert 0.25 < shares[8] / 1200 < 0.35
+    assert min(instance.trigger_time for instance, _ in one) == 1_710_165_600_000
+    assert all(instance.trigger_time < 1_710_252_000_000 for instance, _ in one)
+
+
+def test_flows_can_have_schedules_of_their_own() -> None:
+    scenario = Scenario.parse('[[schedules]]\nflows = [7, "10-12"]\nfreq = "0 0 5 * * ?"\ncycle = "D"\n')
+    book = FlowBook(scenario.flows, Schedules(scenario.flows, scenario.schedules), 1)
+
+    assert [book.describe(flow)["freq"] for flow in (7, 11, 8)] == [
+        "0 0 5 * * ?",
+        "0 0 5 * * ?",
+        "0 0 * * * ? *",
+    ]
+    assert book.describe(7)["cycle"] == "D"
+
+
+def test_a_history_needs_times_with_an_offset() -> None:
+    with pytest.raises(ScenarioError):
+        Scenario.parse(
+            "[[history]]\nflows = [1]\nsince = 2024-03-11T22:00:00\nuntil = 2024-03-12T22:00:00Z\n"
+        )

@@ -30,6 +30,8 @@ NOON = 1704110400000  # 2024-01-01T12:00:00Z
         ("ms", "2024-01-01T20:00:00+08:00", NOON),
         ("ms", "2024-01-01T20:00:00 +0800", NOON),
         ("ms", "2024-01-01T20:00:00+08", NOON),
+        ("ms", "2024-01-01T20:30:00+0830", NOON),
+        ("ms", "2024-01-02T11:59:00+23:59", NOON),
         ("ms", "2024-01-01T06:30:00-05:30", NOON),
         ("ms", "2024-01-01T12:00:00.5Z", NOON + 500),
         ("ms", "2024-01-01T12:00:00,025Z", NOON + 25),
@@ -62,8 +64,13 @@ def test_a_time_in_canonical_form_is_read_exactly(unit: str, text: str, expected
         ("ns", "1574385824000000001", "too-fine", "milliseconds"),
         ("ms", "2024-01-01T12:00:00.0001Z", "too-fine", "milliseconds"),
         ("ms", "20240101", "bad-time", "2024-01-01T00:00:00Z"),
+        ("ms", "19000101", "bad-time", "1900-01-01T00:00:00Z"),
+        ("ms", "18991231", "wrong-unit", "are accepted"),
+        ("ms", "21001231", "bad-time", "2100-12-31T00:00:00Z"),
+        ("ms", "21010101", "wrong-unit", "are accepted"),
         ("ms", "202401011200", "bad-time", "2024-01-01T12:00:00Z"),
         ("ms", "20240101120000", "bad-time", "2024-01-01T12:00:00Z"),
+        ("ms", "20240101120007", "bad-time", "2024-01-01T12:00:07Z"),
         ("us", "20240101120000000", "bad-time", "2024-01-01T12:00:00Z"),
         ("s", "202401011200", "bad-time", "2024-01-01T12:00:00Z"),
         ("ms", "-1574385824000", "bad-time", ""),
@@ -103,6 +110,64 @@ def test_any_other_text_is_refused_with_a_cure(unit: str, text: str, reason: str
 
 
 @pytest.mark.parametrize(
+    ("unit", "text", "what"),
+    [
+        ("ms", "7", "too small for a time in milliseconds"),
+        ("ms", str(LEAST_MS - 1), "too small for a time in milliseconds"),
+        ("ms", str(MOST_MS + 1), "too large for a time in milliseconds"),
+        ("s", str(MOST_MS // 1000 + 1), "too large for a time in seconds"),
+        ("ns", str(LEAST_MS * 10**6 - 1), "too small for a time in nanoseconds"),
+    ],
+)
+def test_a_number_in_the_wrong_unit_is_too_small_or_too_large(unit: str, text: str, what: str) -> None:
+    refusal = Times(unit=unit).read(text)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, what in refusal.message) == ("wrong-unit", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("11/22/2019", "is not ISO 8601"),
+        ("20240101T120000Z", "is not ISO 8601"),
+        ("trigger-time", "is a second header"),
+        ("tomorrow", "is not a trigger time"),
+    ],
+)
+def test_a_date_of_another_notation_is_told_from_what_is_no_time(text: str, what: str) -> None:
+    refusal = Times().read(text)
+
+    assert isinstance(refusal, Refusal)
+    assert what in refusal.message
+
+
+def test_times_are_accepted_from_1973_to_the_end_of_9999() -> None:
+    assert Times().read("1973-03-03T09:46:40Z") == LEAST_MS == 100_000_000_000
+    assert Times().read("9999-12-31T23:59:59.999Z") == MOST_MS == 253_402_300_799_999
+
+
+@pytest.mark.parametrize(
+    ("unit", "low", "high", "step"),
+    [
+        ("s", 10**9, 10**10, 1),
+        ("ms", 10**12, 10**13, 1),
+        ("us", 10**15, 10**16, 1000),
+        ("ns", 10**18, INT64_MAX, 10**6),
+    ],
+)
+def test_who_reads_millions_by_the_rule_reads_what_is_read_one_by_one(
+    unit: str, low: int, high: int, step: int
+) -> None:
+    """P25: whole numbers of the years 2001 to 2286, or as far as 64 bits go, have no second reading."""
+    times = Times(unit=unit)
+
+    assert (times.usual_low, times.usual_high, times.divisor) == (low, high, step)
+    for number in (low, low + step, 1_574_385_824 * low // 10**9, (high - 1) // step * step):
+        assert times.read(str(number)) == number * times.factor // times.divisor
+
+
+@pytest.mark.parametrize(
     ("zone", "text", "expected"),
     [
         ("Asia/Shanghai", "2024-01-01T20:00", NOON),
@@ -123,6 +188,7 @@ def test_a_time_without_offset_is_read_in_the_given_zone(zone: str, text: str, e
         ("Europe/Berlin", "2024-03-31T02:59:59", "time-gap", "its offset"),
         ("Europe/Berlin", "2024-10-27T02:30", "time-twice", "2024-10-27T02:30+02:00 for the first"),
         ("America/New_York", "2024-11-03T01:00", "time-twice", "2024-11-03T01:00-05:00 for the second"),
+        ("Europe/London", "2024-10-27T01:30", "time-twice", "2024-10-27T01:30+00:00 for the second"),
         ("Australia/Lord_Howe", "2024-10-06T02:15", "time-gap", "+11:00"),
     ],
 )

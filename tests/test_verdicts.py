@@ -46,6 +46,7 @@ def test_a_success_with_our_instance_id_is_accepted() -> None:
 
     assert (verdict.evidence, verdict.kind) == (Evidence.APPLIED, Kind.ACCEPTED)
     assert (verdict.instance_id, verdict.good, verdict.mismatch) == ("3377-20191122012300", True, False)
+    assert (verdict.code, verdict.message) == ("0", "Success")
 
 
 def test_another_id_of_our_flow_is_accepted_and_told() -> None:
@@ -93,16 +94,18 @@ def test_a_success_without_an_id_of_our_flow_is_a_doubt(data: object) -> None:
     assert (verdict.evidence, verdict.kind) == (Evidence.UNKNOWN, Kind.DOUBTFUL)
     assert (verdict.anomaly, verdict.answered, verdict.good) == (True, True, False)
     assert verdict.instance_id is None
+    assert (verdict.code, "3377" in verdict.message) == ("0", True)
     assert len(verdict.message) < 100
 
 
 @pytest.mark.parametrize("status", [s for s in range(100, 600) if s != 200])
 def test_a_success_with_any_other_status_is_a_doubt(status: int) -> None:
     """P30: "other 2xx" and statuses that contradict the body."""
-    verdict = judge(JOB, success(GOOD, status))
+    verdict, alone = judge(JOB, success(GOOD, status)), judge(JOB, page(status))
 
     assert (verdict.evidence, verdict.kind) == (Evidence.UNKNOWN, Kind.DOUBTFUL)
-    assert verdict.instance_id is None
+    assert (verdict.instance_id, verdict.code, verdict.nonsense) == (None, f"http-{status}", True)
+    assert (verdict.answered, verdict.pause) == (alone.answered, alone.pause), "it is no less under way"
 
 
 # --- 5.1 no HTTP status received
@@ -204,6 +207,25 @@ def test_a_request_timeout_proves_something_only_if_nothing_was_sent() -> None:
     assert kind_of(judge(JOB, Reply(status=408, bytes_out=0))) == "transient"
 
 
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (page(500), "<html>"),
+        (Reply(status=500), "Internal Server Error"),
+        (Reply(status=418), "I'm a Teapot"),
+        (Reply(status=599), ""),
+        (Reply(), ""),
+    ],
+)
+def test_a_status_shows_the_text_that_came_with_it_or_else_its_name(reply: Reply, text: str) -> None:
+    assert judge(JOB, reply).message == text
+
+
+@pytest.mark.parametrize(("status", "redirects"), [(299, False), (300, True), (399, True), (400, False)])
+def test_only_a_redirect_is_told_as_one(status: int, redirects: bool) -> None:
+    assert ("--gateway" in judge(JOB, page(status)).message) is redirects
+
+
 def test_a_redirect_names_its_target_and_the_cure() -> None:
     """P29: F45."""
     for reply in (page(302, location="evil.example"), envelope(7, 302, location="evil.example")):
@@ -266,10 +288,11 @@ def test_a_listed_code_counts_whatever_the_status(code: int, status: int) -> Non
         "一分钟内请勿重复触发",
     ],
 )
-def test_repeatedly_within_a_minute_is_a_doubt(text: str) -> None:
+def test_repeatedly_within_a_minute_is_a_doubt_about_the_row_and_none_about_the_gateway(text: str) -> None:
     verdict = judge(JOB, envelope(62102, message=text))
 
     assert (verdict.evidence, verdict.kind) == (Evidence.UNKNOWN, Kind.REPEATED)
+    assert (verdict.answered, verdict.good) == (True, True)
 
 
 #: status beside a code that nobody knows -> class: doubts of the status stay, its refusals do not count
@@ -388,8 +411,12 @@ def test_verdicts_do_not_contradict_themselves(reply: Reply) -> None:
         (page(401), "refused: everyone"),
         (page(403), "refused: everyone"),
         (page(404), "refused: everyone"),
+        (page(299), "transient"),
+        (page(300), "refused: everyone"),
         (page(302), "refused: everyone"),
         (page(307), "refused: everyone"),
+        (page(399), "refused: everyone"),
+        (envelope(4711, 400), "transient"),
         (page(429), "throttled"),
         (page(500), "transient"),
         (page(502), "transient"),
@@ -417,6 +444,8 @@ def test_a_token_reply_is_never_in_doubt(reply: Reply) -> None:
 
     assert verdict.evidence is not Evidence.UNKNOWN
     assert verdict.kind in {Kind.ACCEPTED, Kind.REFUSED, Kind.TRANSIENT, Kind.UNREACHABLE, Kind.THROTTLED}
+    assert verdict.good == (verdict.kind is Kind.ACCEPTED)
+    assert not verdict.by_status  # it is no row that was refused
     assert (verdict.kind is Kind.REFUSED) == (verdict.scope is Scope.EVERYONE)
 
 

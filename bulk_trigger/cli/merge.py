@@ -27,16 +27,11 @@ def settings_of(ctx: click.Context, *, sends: bool = True) -> Settings:
     """Make the settings of `run`; what is not going to send needs no target. Raises `SettingsError`."""
     flags = ctx.params
     sandbox = _is_sandbox(ctx)
-    target = _sandbox(flags) if sandbox else _gateway(ctx) if sends or flags["gateway"] else _nobody()
-    rates = read_rates(flags["rate"]) if flags["rate"] else _SANDBOX_RATES if sandbox else _RATES
     wait_s = flags["reconcile_wait"]
     if wait_s is None:
         wait_s = _SANDBOX_RECONCILE_WAIT_S if sandbox else _RECONCILE_WAIT_S
     return Settings(
-        **target,
-        api=flags["api"],
-        rates=rates,
-        in_flight=flags["in_flight"],
+        **_shared(ctx, sends=sends),
         order=Order(flags["order"]),
         retries=flags["retries"],
         on_62109=On62109(flags["on_62109"]),
@@ -48,13 +43,34 @@ def settings_of(ctx: click.Context, *, sends: bool = True) -> Settings:
         timezone=flags["timezone"],
         time_unit=flags["time_unit"],
         rows=flags["rows"],
-        timeout_s=flags["timeout"],
         drain_s=flags["drain"],
         reconcile_wait_s=wait_s,
-        patience_s=flags["patience"],
         durability=Durability(flags["durability"]),
         baseline=flags["baseline"],
     )
+
+
+def reading_settings_of(ctx: click.Context, *, asks: bool) -> Settings:
+    """Make the settings of a command that triggers nothing; only what `asks` needs a target.
+
+    Raises `SettingsError`.
+    """
+    return Settings(**_shared(ctx, sends=asks), timezone=ctx.params["timezone"])
+
+
+def _shared(ctx: click.Context, *, sends: bool) -> dict[str, Any]:
+    """What every command that speaks to a gateway has: target, rate and patience."""
+    flags = ctx.params
+    sandbox = _is_sandbox(ctx)
+    target = _sandbox(flags) if sandbox else _gateway(ctx) if sends or flags["gateway"] else _nobody()
+    return {
+        **target,
+        "api": flags["api"],
+        "rates": read_rates(flags["rate"]) if flags["rate"] else _SANDBOX_RATES if sandbox else _RATES,
+        "in_flight": flags["in_flight"],
+        "timeout_s": flags["timeout"],
+        "patience_s": flags["patience"],
+    }
 
 
 def changes_of(ctx: click.Context) -> dict[str, Any]:

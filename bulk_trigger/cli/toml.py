@@ -29,7 +29,7 @@ def use_config(ctx: click.Context, _: click.Parameter, config: Path | None) -> N
     if path is None:
         return
     ctx.meta["config"] = str(path)
-    ctx.default_map = _by_parameter(read_config(path), ctx.command, path)
+    ctx.default_map = _by_parameter(read_config(path), ctx, path)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -52,9 +52,13 @@ def read_config(path: Path) -> dict[str, Any]:
     return keys
 
 
-def _by_parameter(keys: dict[str, Any], command: click.Command, path: Path) -> dict[str, Any]:
-    """Give the values by the parameters' names; an unknown key is refused with the known ones."""
-    known = {_long_name(option): option for option in command.params if isinstance(option, click.Option)}
+def _by_parameter(keys: dict[str, Any], ctx: click.Context, path: Path) -> dict[str, Any]:
+    """Give the values by the parameters' names; an unknown key is refused with the known ones.
+
+    Another command than `run` takes what it shares with it, and nothing that is for one call only.
+    """
+    known = _options(_command_run(ctx) or ctx.command)
+    shared = {name: option for name, option in _options(ctx.command).items() if option.allow_from_autoenv}
     allowed = sorted(name.replace("_", "-") for name in known.keys() - _SECRETS - _FLAGS_ONLY)
     values: dict[str, Any] = {}
     for name, value in keys.items():
@@ -64,10 +68,20 @@ def _by_parameter(keys: dict[str, Any], command: click.Command, path: Path) -> d
             raise SettingsError(f"{path}: {name.replace('_', '-')!r} is for one call only; give it as a flag")
         if name.replace("_", "-") not in allowed:
             raise SettingsError(f"{path}: unknown key {name!r}; allowed: {', '.join(allowed)}")
-        option = known[name]
-        assert option.name is not None  # noqa: S101 - every option has one
-        values[option.name] = _as_typed(value, option, f"{path}: {name}")
+        if option := shared.get(name):
+            assert option.name is not None  # noqa: S101 - every option has one
+            values[option.name] = _as_typed(value, option, f"{path}: {name}")
     return values
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    return {_long_name(option): option for option in command.params if isinstance(option, click.Option)}
+
+
+def _command_run(ctx: click.Context) -> click.Command | None:
+    """The command whose flags the file holds."""
+    root = ctx.find_root().command
+    return root.get_command(ctx, TABLE) if isinstance(root, click.Group) else None
 
 
 def _long_name(option: click.Option) -> str:

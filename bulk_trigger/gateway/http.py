@@ -169,6 +169,15 @@ class HttpGateway:
         }
         return await self._call(self._search, orjson.dumps(body))
 
+    async def get_flow(self, flow_id: int) -> Reply:
+        """Ask what is known about a flow."""
+        params = {"action": "get", "flowId": str(flow_id), **self._ids}
+        return await self._call(self._endpoint("GET", "/flows", params))
+
+    async def time_zone(self) -> Reply:
+        """Ask for the service's time zone."""
+        return await self._call(self._endpoint("GET", "/time", {"action": "getTimeZone"}))
+
     async def current_time(self) -> Reply:
         """Ask for the service's clock."""
         return await self._call(self._time)

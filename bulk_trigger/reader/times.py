@@ -36,7 +36,7 @@ class Times:
         if unit not in _PER_S:
             raise SettingsError(f"--time-unit {unit!r} is not known; use {', '.join(_PER_S)}")
         self._unit = unit
-        self._zone = None if timezone is None else _open_zone(timezone)
+        self._zone = None if timezone is None else open_zone(timezone)
         per_s = _PER_S[unit]
         self.usual_low = 10**9 * per_s
         self.usual_high = min(10**10 * per_s, INT64_MAX)
@@ -72,9 +72,9 @@ class Times:
         """Never guess the unit; but say which one would make sense."""
         size = "small" if number * 1000 // _PER_S[self._unit] < LEAST_MS else "large"
         message = f"{quote(text)} is too {size} for a time in {_UNIT_NAMES[self._unit]}"
-        for unit in sorted(_PER_S, key=lambda unit: not 10**9 <= number // _PER_S[unit] < 10**10):
+        for unit, per_s in _PER_S.items():
             if _fits(number, unit):
-                date = _write(number * 1000 // _PER_S[unit])
+                date = _write(number * 1000 // per_s)
                 return Refusal("wrong-unit", message, f"if it means {date}, pass --time-unit {unit}")
         return Refusal(
             "wrong-unit", message, f"times from {_write(LEAST_MS)} to the end of 9999 are accepted"
@@ -122,7 +122,8 @@ class Times:
         )
 
 
-def _open_zone(name: str) -> ZoneInfo:
+def open_zone(name: str) -> ZoneInfo:
+    """Open a zone by its IANA name. Raises `SettingsError`."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

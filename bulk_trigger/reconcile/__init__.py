@@ -18,19 +18,23 @@ from .doubt import (
     reread_after,
 )
 from .lookups import Lookups
+from .pages import PAGES, Pages, is_no_page
 
 __all__ = [
+    "PAGES",
     "Absent",
     "Calibration",
     "Conclusion",
     "Doubt",
     "Found",
     "Lookups",
+    "Pages",
     "ReadAgain",
     "Reading",
     "Undecided",
     "Waits",
     "conclude",
     "first_read",
+    "is_no_page",
     "reread_after",
 ]

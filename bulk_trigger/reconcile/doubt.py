@@ -127,11 +127,9 @@ def _absent(doubt: Doubt, waits: Waits, now: float) -> Absent | ReadAgain:
     if doubt.verdict.answered:
         due = doubt.since + waits.answered_s
         return Absent() if now >= due else ReadAgain(min(due, now + max(ANSWERED_S, now - doubt.since)))
-    span = waits.unanswered_s
-    half, end = doubt.since + span / 2, doubt.since + span
-    counted = [at for at in doubt.absent_at if at >= half]
-    if not counted:
+    half_s = waits.unanswered_s / 2
+    half = doubt.since + half_s
+    first = next((at for at in doubt.absent_at if at >= half), None)
+    if first is None:
         return ReadAgain(half)
-    if counted[-1] >= end and counted[-1] - counted[0] >= span / 2:
-        return Absent()
-    return ReadAgain(max(end, counted[0] + span / 2))
+    return Absent() if now >= first + half_s else ReadAgain(first + half_s)

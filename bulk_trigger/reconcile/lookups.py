@@ -14,9 +14,8 @@ from ..model import MINUTE_MS, Job, Reply, predict_instance_id
 from ..ports import Clock, Gateway, InstanceQuery
 from .calibration import Calibration
 from .doubt import REREAD_MAX_S, Reading
-from .pages import Pages
+from .pages import PAGES, Pages, is_no_page
 
-PAGES = 1000  #: a list that is longer than this cannot be read completely
 _PLAIN_ID = re.compile(r"[0-9-]{1,40}")  #: such an ID can be repeated: it holds nobody's secret
 OLDER_MAX = 5  #: successes with an instance that was there before; then none is asked any more
 NEVER = 253_402_214_400_000  #: the last day of the year 9999: no instance can have this minute
@@ -162,7 +161,7 @@ class Lookups:
             self._overhear(job, reply)
             instances = instances_in(reply)
             if instances is None:
-                if number > 0 or not _is_no_page(reply):
+                if number > 0 or not is_no_page(reply):
                     return _refused(reply)
                 pages.starts_at_1 = True
                 continue
@@ -179,10 +178,6 @@ class Lookups:
         if not instance.instance_id.startswith(f"{job.flow_id}-") or first_sent_s is None:
             return False
         return self.calibration.is_ours(instance, job, first_sent_s, self._clock.wall()) is not False
-
-
-def _is_no_page(reply: Reply) -> bool:
-    return judge_lookup(reply) is Lookup.UNDECIDED or (reply.fault is None and reply.status in {400, 422})
 
 
 def _refused(reply: Reply) -> Reading:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..instances import Instance
+from ..instances import Instance, Lookup, judge_lookup
+from ..model import Reply
+
+PAGES = 1000  #: a list that is longer than this cannot be read completely
 
 
 class Pages:
@@ -22,19 +25,27 @@ class Pages:
         self._first: Sequence[str] = ()
         self._seen: set[str] = set()
         self._announced = 0
+        self.longest_page = 0
         self.repeats = False  #: something came twice
 
     def add(self, number: int, page: Sequence[Instance], count: int) -> None:
         """Take note of a page and of the count that it states (0 if none)."""
         ids = [each.instance_id for each in page]
         self._announced = max(self._announced, count)
+        self.longest_page = max(self.longest_page, len(ids))
         if number == 0:
             self._first = ids
         elif number == 1 and ids == self._first:
             return
-        self.repeats |= not self._seen.isdisjoint(ids)
+        known = len(self._seen)
         self._seen.update(ids)
+        self.repeats |= len(self._seen) < known + len(ids)
         self.instances += page
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether the count that was stated is that of the whole list, and all of it came."""
+        return self.longest_page < self._announced == len(self.instances)
 
     @property
     def contradiction(self) -> str:
@@ -44,3 +55,8 @@ class Pages:
         if self._announced > len(self.instances):
             return f"the list announces {self._announced} instances and gives {len(self.instances)}"
         return ""
+
+
+def is_no_page(reply: Reply) -> bool:
+    """Whether a reply refuses page 0 as such: there pages count from 1."""
+    return judge_lookup(reply) is Lookup.UNDECIDED or (reply.fault is None and reply.status in {400, 422})

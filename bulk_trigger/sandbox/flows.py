@@ -1,11 +1,11 @@
 """The flows of the pretended gateway: which exist, whose they are, and what they look like."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from .scenario import FlowList, Flows
+from .scenario import FlowList, Flows, Schedule
 from .tokens import USER_ID
 
 
@@ -29,11 +29,24 @@ def _range(text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
+class Schedules:
+    """Says which schedule a flow has."""
+
+    def __init__(self, usual: Flows, others: Sequence[Schedule]) -> None:
+        self._usual = usual
+        self._others = tuple((FlowSet(each.flows), each) for each in others)
+
+    def of(self, flow_id: int) -> Schedule | Flows:
+        """Return what has the flow's `freq` and `cycle`."""
+        return next((each for flows, each in self._others if flow_id in flows), self._usual)
+
+
 class FlowBook:
     """What is known about flows. A flow is described by the scenario, and is on until it is switched off."""
 
-    def __init__(self, flows: Flows, instance_type: int) -> None:
+    def __init__(self, flows: Flows, schedules: Schedules, instance_type: int) -> None:
         self._flows = flows
+        self._schedules = schedules
         self._type = instance_type
         self._missing, self._foreign = FlowSet(flows.missing), FlowSet(flows.foreign)
         self._locked, self._no_task = FlowSet(flows.locked), FlowSet(flows.no_task)
@@ -70,8 +83,8 @@ class FlowBook:
             "createTime": "2019-07-18 07:49:10.0",
             "updateUser": owner,
             "updateTime": "2019-07-18 07:49:10.0",
-            "freq": self._flows.freq,
-            "cycle": self._flows.cycle,
+            "freq": self._schedules.of(flow_id).freq,
+            "cycle": self._schedules.of(flow_id).cycle,
             "parameters": "[]",
             "owner": owner,
             "visitor": "",
@@ -101,7 +114,7 @@ class FlowBook:
             "flowId": str(flow_id),
             "flowName": flow_name(flow_id),
             "editable": flow_id not in self._locked,
-            "cycle": self._flows.cycle,
+            "cycle": self._schedules.of(flow_id).cycle,
         }
 
 

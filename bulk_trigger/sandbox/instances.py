@@ -17,7 +17,8 @@ import orjson
 
 from . import scenario as given
 from .chance import dice, lognormal
-from .flows import flow_name
+from .flows import Schedules, flow_name
+from .history import remember
 from .scenario import Scenario
 from .tokens import USER_ID
 
@@ -46,6 +47,7 @@ class Instance:
     start_at: float = math.inf
     end_at: float = math.inf
     cancelled_at: float | None = None
+    virtual: bool = False
 
     def status(self, now: float) -> int:
         """Return its status number at *now*."""
@@ -62,17 +64,21 @@ class Instances:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._scenario = scenario
         self._seed = seed
+        self._schedules = Schedules(scenario.flows, scenario.schedules)
         self._by_id: dict[str, Instance] = {}
         self._by_flow: defaultdict[int, list[Instance]] = defaultdict(list)
         self._by_hour: defaultdict[int, list[Instance]] = defaultdict(list)
         self._free_at: dict[int, float] = {}  # flow id -> when the last one of its queue ends
         for before in scenario.instances:
-            self._add(_existing(before, self.predict(before.flow, before.trigger_time)))
+            self._add(_existing(before, before.id or self.predict(before.flow, before.trigger_time)))
+        for scheduled, digits in remember(scenario.history, seed):
+            predicted = self.predict(scheduled.flow, scheduled.trigger_time, digits)
+            self._add(_existing(scheduled, predicted))
 
-    def predict(self, flow_id: int, trigger_time: int) -> str:
+    def predict(self, flow_id: int, trigger_time: int, digits: int | None = None) -> str:
         """Return the id that an instance of this job gets."""
         moment = datetime.fromtimestamp(trigger_time / 1000, zone(self._scenario.id_timezone))
-        return f"{flow_id}-{moment.strftime(_ID_FORMATS[self._scenario.id_digits])}"
+        return f"{flow_id}-{moment.strftime(_ID_FORMATS[digits or self._scenario.id_digits])}"
 
     def create(self, flow_id: int, trigger_time: int, now: float) -> Instance:
         """Create an instance; it starts when its flow is free."""
@@ -124,14 +130,14 @@ class Instances:
         """Return the FlowInstance struct."""
         scenario, status = self._scenario, instance.status(now)
         trigger_at, trigger_zone = instance.trigger_time / 1000, zone(scenario.timezone)
-        start_zone = zone(scenario.start_timezone)
+        start_zone, schedule = zone(scenario.start_timezone), self._schedules.of(instance.flow_id)
         has_ended = status not in LIVE
         return {
             "instanceId": instance.instance_id,
             "flowId": instance.flow_id,
             "flowName": flow_name(instance.flow_id),
-            "freq": scenario.flows.freq,
-            "cycle": scenario.flows.cycle,
+            "freq": schedule.freq,
+            "cycle": schedule.cycle,
             "parameters": "[]",
             "doAs": "data",
             "graph": _graph(instance, status),
@@ -141,7 +147,7 @@ class Instances:
             "startTime": _text(instance.start_at, start_zone) if instance.start_at <= now else "",
             "endTime": _text(instance.end_at, start_zone) if has_ended else "",
             "timestamp": _text(instance.created_at, start_zone) + ".0",
-            "virtual": False,
+            "virtual": instance.virtual,
             "owner": USER_ID,
             "alertMode": 0,
             "calDt": _text(trigger_at - 86400, trigger_zone)[:10],
@@ -165,17 +171,18 @@ def zone(name: str) -> timezone:
     return timezone(timedelta(hours=int(name.removeprefix("GMT"))))
 
 
-def _existing(before: given.Instance, predicted: str) -> Instance:
+def _existing(before: given.Instance, instance_id: str) -> Instance:
     """Return an instance that ran at its trigger time; a live one never ends."""
     is_live = before.status in LIVE
     return Instance(
-        before.id or predicted,
+        instance_id,
         before.flow,
         before.trigger_time,
         before.trigger_time / 1000,
         math.inf if is_live else 1.0,
         before.status,
         before.status if is_live else RUNNING,
+        virtual=before.virtual,
     )
 
 

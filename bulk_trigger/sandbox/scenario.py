@@ -6,6 +6,7 @@ key departs from that. Times end in `_s` (seconds) or `_ms` (milliseconds); sets
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 import hashlib
 from pathlib import Path
 import tomllib
@@ -20,6 +21,7 @@ Rate = Annotated[str, Meta(pattern=r"^[1-9][0-9]*/[smhd]$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 Zone = Annotated[str, Meta(pattern=r"^GMT[+-][0-9]{1,2}$")]
+Moment = Annotated[datetime, Meta(tz=True)]
 Api = Literal["trigger", "get", "list", "cancel", "flow", "flows", "switch", "time", "token"]
 Kind = Literal[
     "code", "status", "garbage", "empty", "redirect", "wrong_id", "no_id",
@@ -48,6 +50,32 @@ class Flows(Table, frozen=True, kw_only=True):
     cycle: Literal["M", "W", "D", "H", "mi"] = "H"
 
 
+class Schedule(Table, frozen=True, kw_only=True):
+    """`[[schedules]]`: flows with another schedule than the one of `[flows]`. The first that fits counts."""
+
+    flows: FlowList
+    freq: str
+    cycle: Literal["M", "W", "D", "H", "mi"] = "H"
+
+
+class History(Table, frozen=True, kw_only=True):
+    """`[[history]]`: scheduled instances that were there before the sandbox started, one at each distance.
+
+    The shares, of all times, are drawn with the seed; the rest succeeded.
+    """
+
+    flows: FlowList
+    since: Moment  #: the first trigger time, as 2024-03-11T14:00:00Z
+    until: Moment  #: none at or after this
+    every_s: Annotated[int, Meta(ge=60)] = 3600
+    digits: Literal[14, 12, 10] = 10  #: of the time in their ids
+    missing: Share = 0.0  #: was never created
+    failed: Share = 0.0  #: -1
+    internal_error: Share = 0.0  #: 4
+    timeout: Share = 0.0  #: 7
+    cancelled: Share = 0.0  #: 8
+
+
 class Instance(Table, frozen=True, kw_only=True):
     """`[[instances]]`: an instance that was there before the sandbox started."""
 
@@ -55,6 +83,7 @@ class Instance(Table, frozen=True, kw_only=True):
     trigger_time: int  #: epoch milliseconds
     status: int = 1  #: a live one (0, 2, 3, 5, 6, 9) never ends, and its flow's next ones queue behind it
     id: str = ""  #: only where it is not the id of a triggered one
+    virtual: bool = False  #: stands for a flow in the graph of another one
 
 
 class Latency(Table, frozen=True, kw_only=True):
@@ -160,7 +189,9 @@ class Scenario(Table, frozen=True, kw_only=True):
     count: Literal["total", "page"] = "total"  #: what `count` counts
 
     flows: Flows = Flows()
+    schedules: tuple[Schedule, ...] = ()
     instances: tuple[Instance, ...] = ()
+    history: tuple[History, ...] = ()
     latency: Latency = Latency()
     durations: Durations = Durations()
     faults: tuple[Fault, ...] = ()
@@ -191,7 +222,9 @@ class Scenario(Table, frozen=True, kw_only=True):
 
 _TABLES: Mapping[str, type[Table]] = {
     "flows": Flows,
+    "schedules": Schedule,
     "instances": Instance,
+    "history": History,
     "latency": Latency,
     "durations": Durations,
     "faults": Fault,

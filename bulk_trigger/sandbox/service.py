@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from .calls import Call
-from .flows import FlowBook
+from .flows import FlowBook, Schedules
 from .instances import Instances, zone
 from .ledger import Cancelled, Effect, Event, Ledger
 from .listing import QueryError, cut_page, read_query, select
@@ -28,7 +28,9 @@ class Service:
     def __init__(self, scenario: Scenario, seed: int, ledger: Ledger) -> None:
         self._scenario = scenario
         self._ledger = ledger
-        self._flows = FlowBook(scenario.flows, scenario.instance_type)
+        self._flows = FlowBook(
+            scenario.flows, Schedules(scenario.flows, scenario.schedules), scenario.instance_type
+        )
         self._instances = Instances(scenario, seed)
         self._apis: Mapping[str, Callable[[Call, int, float], Reply]] = {
             "trigger": self._trigger,

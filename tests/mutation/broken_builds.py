@@ -117,7 +117,10 @@ SENDING = (
         "the breaker never opens",
         "P18",
         "health.py",
-        ("        return self._why(verdict, now, lanes_left, latency_s)\n", "        return None\n"),
+        (
+            "        return self._why(verdict, now - self._since, lanes_left, latency_s)\n",
+            "        return None\n",
+        ),
     )("test_health.py::test_the_breaker_opens_on_streaks_without_a_good_reply"),
     build(
         "Retry-After is not heeded",
@@ -145,8 +148,8 @@ LOOKING_UP = (
         "P7",
         "reconcile/doubt.py",
         (
-            "    if not counted:\n        return ReadAgain(half)\n",
-            "    if counted:\n        return Absent()\n",
+            "    if first is None:\n        return ReadAgain(half)\n",
+            "    if first is not None:\n        return Absent()\n",
         ),
     )("test_reconcile.py::test_absent_is_concluded_when_the_table_says[False-reads4-expected4]"),
     build(
