@@ -227,23 +227,7 @@ class HttpGateway:
             self._answered(answered, token, call.result())
 
     def _answered(self, answered: Answered, token: int, answer: Answer) -> None:
-        envelope = self._successes.read(answer.body)
-        if not envelope.success or answer.status != 200 or answer.headers:
-            answered(self._read(answer, envelope, token))
-            return
-        answered(
-            Reply(  # as `_read` would
-                status=200,
-                code=envelope.code,
-                success=True,
-                message=self._shown(envelope.message),
-                data=envelope.data,
-                clock_ahead_s=self._ahead_s,
-                token=token,
-                bytes_out=answer.bytes_out,
-                latency_s=answer.latency_s,
-            )
-        )
+        answered(self._read(answer, self._successes.read(answer.body), token))
 
     def _read(self, answer: Answer, envelope: Envelope, token: int) -> Reply:
         if answer.status == _UNAUTHORISED or envelope.code == _TIMESTAMP_REFUSED:

@@ -157,7 +157,7 @@ POINTS: Mapping[str, Point] = {
     "send.after_body": Point("after", "gateway.direct_connection:Connection.call"),
     "reply.first_byte": Point("before", "gateway.direct_reply:ReplyReader.feed"),
     "reply.complete": Point("before", "gateway.direct_connection:Connection._finish", _awaited),
-    "classify.done": Point("after", "run.judge:judge"),
+    "classify.done": Point("after", "run.judge:Judge._is_as_expected"),
     "d2.before": Point("before", "journal.journal:Journal.write", _has_steps),
     "d2.after": Point("after", "journal.journal:Journal.write", _has_steps),
     "calls.before": Point("before", "journal.journal:Journal.write", _has_calls),

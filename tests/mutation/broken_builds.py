@@ -205,7 +205,7 @@ ORDER_AND_RATE = (
             "self.limiter.remember(earlier_calls(self._journal, now_s, longest_s))",
             "list(earlier_calls(self._journal, now_s, longest_s))",
         ),
-    )("crash/test_failpoints.py::test_the_rate_holds_over_a_kill_that_a_slow_disk_hid_calls_from"),
+    )("test_run.py::test_the_rate_holds_over_a_restart"),
     build(
         "look-ups do not count against the rate",
         "P15",

@@ -107,7 +107,8 @@ def test_a_certificate_that_goes_bad_while_it_runs_stops_the_run_and_puts_no_row
             assert "tls" in ending.reason
             assert rig.proxy.did[spoiling.name] == 1
             counts = ending.summary["counts"]
-            assert counts["pending"] + counts["waiting"] + counts["succeeded"] == 24
+            refused = counts["waiting"]  # while the door was closed for the other certificate
+            assert counts["pending"] + refused + counts["succeeded"] == 24
             assert counts["succeeded"] >= 7
 
             await renew(rig.proxy, certified(HOST))
