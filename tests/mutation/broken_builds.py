@@ -205,7 +205,7 @@ ORDER_AND_RATE = (
             "self.limiter.remember(earlier_calls(self._journal, now_s, longest_s))",
             "list(earlier_calls(self._journal, now_s, longest_s))",
         ),
-    )("test_run.py::test_the_rate_holds_over_a_restart"),
+    )("service/test_limits.py::test_a_restart_does_not_refill_our_own_rate"),
     build(
         "look-ups do not count against the rate",
         "P15",

@@ -169,3 +169,19 @@ async def test_what_a_429_asks_for_is_waited_out_even_for_minutes(tmp_path: Path
             for each in refused
         ]
         assert pauses == [pytest.approx(600, abs=1), pytest.approx(900, abs=1)]
+
+
+@virtually
+async def test_a_restart_does_not_refill_our_own_rate(tmp_path: Path) -> None:
+    """P16: what was sent before it counts in the windows after it."""
+    jobs = past(50, flows=25)
+    async with virtual_rig(tmp_path, STEADY) as run:
+        await run.trigger(jobs, rates=(Rate(2, 1.0), Rate(20, 60.0)), watch=until(15.0, run=run))
+        before = len(run.calls("trigger"))
+        ending = await run.resume()
+
+        assert 15 <= before <= 20
+        assert ending.exit_code == 0
+        run.assert_proven(jobs).assert_each_once()
+        times = [call.mono for call in run.calls("trigger")]
+        assert all(later - earlier >= 59.9 for earlier, later in zip(times, times[20:], strict=False))
