@@ -49,7 +49,9 @@ def is_answer(reply: Reply) -> bool:
 
 def is_of_service(reply: Reply) -> bool:
     """Whether a reply is the service's own word, good or bad, and not that of something before it."""
-    return reply.fault is None and (reply.success or reply.code not in {None, 0, reply.status})
+    if reply.fault is not None or verdict_of(reply).kind is Kind.TOKEN:
+        return False
+    return reply.success or reply.code not in {None, 0, reply.status}
 
 
 def verdict_of(reply: Reply) -> Verdict:
