@@ -23,7 +23,7 @@ from .verdicts import judge, judge_token
 
 _NOBODY = Job(0, 0, 0)  #: `judge` speaks of the reply to a job; a call that reads has none
 _ANSWERS = {Kind.REFUSED, Kind.REPEATED}  #: to what was asked for
-_AT_ONCE = 8  #: subjects that are asked about at the same time
+AT_ONCE = 8  #: subjects that are asked about at the same time
 _TOKENS = 2  #: refused one after the other; then it is not the token
 
 _S = TypeVar("_S")
@@ -94,7 +94,7 @@ class Calls:
         Raises what `ask` raises; nothing more is asked then.
         """
         answers: dict[int, _T] = {}
-        room = anyio.Semaphore(_AT_ONCE)
+        room = anyio.Semaphore(AT_ONCE)
 
         async def ask_one(number: int, subject: _S) -> None:
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..calls import Calls
+from ..calls import AT_ONCE, Calls
 from ..doctor.answers import Answers
 from ..doctor.diagnosis import diagnose
 from ..doctor.jobs import job_lines
@@ -19,12 +19,14 @@ from ..doctor.page import Line
 from ..doctor.questions import ask_all
 from ..errors import InputError, SettingsError
 from ..ports import Catalogue
+from ..quantities import format_duration
 from ..reader import Format
 from ..recap import counted
 from ..settings import Settings
 from .asking import ask
 from .console import Console
 from .examine import examine, flows_in
+from .forecast import forecast
 from .secrets import read_secrets
 
 _PATIENCE_S = 10.0  #: with a gateway that gives no answer: it is what we came to find out
@@ -58,7 +60,9 @@ def _ask(settings: Settings, flow_ids: Sequence[int], console: Console) -> Answe
         except SettingsError as error:
             return _without_credentials(str(error), flow_ids)
     if len(flow_ids) >= _MANY:
-        console.tell("asking", f"asking the gateway about {counted(len(flow_ids), 'flow')}")
+        takes = format_duration(forecast(len(flow_ids), 1, settings.rates, AT_ONCE).seconds)
+        flows = counted(len(flow_ids), "flow")
+        console.tell("asking", f"asking the gateway about {flows}; that takes about {takes}")
     brief = msgspec.structs.replace(
         settings,
         patience_s=min(settings.patience_s, _PATIENCE_S),

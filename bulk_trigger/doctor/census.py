@@ -37,17 +37,20 @@ class Census:
         self.answered = 0
         self.bad: dict[str, list[int]] = {aspect: [] for aspect in ASPECTS}
         self.untold: dict[str, list[int]] = {aspect: [] for aspect in ASPECTS}
+        self.words: dict[str, str] = {}  #: with which the gateway refused the first that is bad
         self.user_locked = False
         self.silent: Reply | None = None  #: the last reply that told nothing of its flow
 
-    def add(self, flow_id: int, flow: Flow) -> None:
-        """Count a flow."""
+    def add(self, flow_id: int, flow: Flow, words: str = "") -> None:
+        """Count a flow. `words`: those of a refusal."""
         self.answered += flow.answered
         self.user_locked |= flow.user_locked
         for aspect in ASPECTS:
             value = getattr(flow, aspect)
             if value is False:
                 self.bad[aspect].append(flow_id)
+                if words:
+                    self.words.setdefault(aspect, words)
             elif value is None and flow.answered and flow.exists is not False:
                 self.untold[aspect].append(flow_id)
 
@@ -58,7 +61,7 @@ def read_flow(flow_id: int, reply: Reply, user_id: str) -> Flow:
     if reply.fault is None and reply.success and reply.status == 200:
         if not data:
             return Flow(exists=False)
-        if not isinstance(data, dict) or data.get("flowId", flow_id) not in {flow_id, str(flow_id)}:
+        if not isinstance(data, dict) or data.get("flowId", flow_id) not in (flow_id, str(flow_id)):
             return Flow(answered=False)
         locked = _truth(data.get("locked"))
         return Flow(

@@ -102,7 +102,8 @@ def _line(aspect: _Aspect, census: Census, why_not: str) -> Line:
     marks, parts = [Mark.OK], []
     if bad:
         marks.append(aspect.mark)
-        parts.append(f"{aspect.bad}: {_named(bad)}")
+        words = census.words.get(aspect.key)
+        parts.append(f"{aspect.bad}: {_named(bad)}" + (f" ({words})" if words else ""))
     if untold:
         marks.append(Mark.WARNING)
         parts.append(f"not told: {_named(untold)}")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..quantities import format_duration
+from ..recap import counted
 from .page import Line, Mark, not_asked
 
 FILE, DURATION = "job list", "takes"
+_ODD = {"invalid": "invalid row", "duplicates": "duplicate"}
 _CURE = "`bulk-trigger check` with the same flags shows all of it"
 
 
@@ -16,8 +18,9 @@ def job_lines(name: str, facts: Mapping[str, Any] | None, problem: str) -> tuple
     """Whether `run` would accept the list, and how long it would take; `facts` None: it cannot be read."""
     if facts is None:
         return Line(FILE, Mark.WRONG, _first(problem), _CURE), not_asked(DURATION, "without a job list")
-    found = f"{name}: {facts['rows']:,} rows of {facts['flows']:,} flows, {facts['toSend']:,} to send"
-    odd = [f"{facts[key]:,} {key}" for key in ("invalid", "duplicates") if facts[key]]
+    rows, flows = counted(facts["rows"], "row"), counted(facts["flows"], "flow")
+    found = f"{name}: {rows} of {flows}, {facts['toSend']:,} to send"
+    odd = [counted(facts[key], noun) for key, noun in _ODD.items() if facts[key]]
     told = ", ".join([found, *odd])
     if problem:
         line = Line(FILE, Mark.WRONG, f"{told}: {_first(problem)}", _CURE)

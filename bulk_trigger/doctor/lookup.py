@@ -12,8 +12,7 @@ from .page import Line, Mark, not_asked
 LOOKUP = "look-ups"
 _ANSWERS = {Lookup.FOUND, Lookup.EMPTY, Lookup.UNDECIDED}
 _WITHOUT = (
-    "have Get and List Flow Instance(s) permitted; without them a row in doubt ends as `unknown`, 62109 is "
-    "retried with the risk of a duplicate, and `plan` cannot find what is missing or failed"
+    "have Get and List Flow Instance(s) permitted; without, doubts end as `unknown` or risk a duplicate"
 )
 
 

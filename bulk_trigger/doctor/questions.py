@@ -15,7 +15,7 @@ from ..model import Reply, predict_instance_id
 from ..ports import Catalogue, Clock, InstanceQuery, SystemClock
 from ..reconcile import is_no_page
 from ..reconcile.lookups import NEVER
-from .answers import Answers
+from .answers import Answers, is_answer, said
 from .census import read_flow
 from .clock import time_of
 
@@ -90,7 +90,7 @@ class _Questions:
         async def ask_one(flow_id: int) -> None:
             reply = await self._calls.ask(partial(self._gateway.get_flow, flow_id))
             flow = read_flow(flow_id, reply, user_id)
-            self.answers.census.add(flow_id, flow)
+            self.answers.census.add(flow_id, flow, "" if is_answer(reply) else said(reply))
             if not flow.answered:
                 self.answers.census.silent = reply
 

@@ -76,7 +76,7 @@ def test_the_sample_gateway_has_something_wrong_with_everything(
 
 
 def test_nothing_is_triggered_as_the_ledger_of_the_gateway_shows(place: Place) -> None:
-    """P29: and what was printed holds no secret."""
+    """P28: and what was printed holds no secret."""
     jobs = place.jobs([(flow, 0) for flow in range(1, 21)])
     with place.start("sandbox", "--ledger", "ledger.jsonl") as sandbox:
         assert sandbox.stdout is not None
@@ -97,9 +97,9 @@ def test_nothing_is_triggered_as_the_ledger_of_the_gateway_shows(place: Place) -
 @pytest.mark.parametrize(
     ("text", "flags", "verdict", "found"),
     [
-        ("flowId,triggerTime\n1,1704067200000\nx,1\n", (), "wrong", "1 invalid"),
-        ("flowId,triggerTime\n1,1704067200000\nx,1\n", ("--skip-invalid",), "warning", "1 invalid"),
-        ("flowId,triggerTime\n1,1704067200000\n1,1704067200001\n", (), "wrong", "1 duplicates"),
+        ("flowId,triggerTime\n1,1704067200000\nx,1\n", (), "wrong", "1 invalid row"),
+        ("flowId,triggerTime\n1,1704067200000\nx,1\n", ("--skip-invalid",), "warning", "1 invalid row"),
+        ("flowId,triggerTime\n1,1704067200000\n1,1704067200001\n", (), "wrong", "1 duplicate"),
         ("flowId,triggerTime\n1,170406", (), "wrong", "jobs.csv"),
         ("", (), "wrong", "empty"),
         ("flowId,triggerTime\n", (), "ok", "0 rows"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.doctor.answers import Answers, concerns_all
@@ -239,6 +241,7 @@ GOOD = Flow(exists=True, owned=True, free=True, filled=True, on=True)
         ({"graph": None}, "filled", None),
         ({"isUserLocked": True}, "user_locked", True),
         ({"flowId": 8}, "answered", False),  # of another flow
+        ({"flowId": [7]}, "answered", False),
     ],
 )
 def test_a_flow_is_read_leniently_and_nothing_is_guessed(
@@ -302,6 +305,28 @@ def test_many_flows_are_counted_and_all_of_them_told_to_programs() -> None:
 
     assert line.found == "0 of 12 there; not there: 1, 2, 3, 4, 5 and 7 more"
     assert line.flow_ids == tuple(range(1, 13))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(FLOW)), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.dictionaries(st.sampled_from([*FLOW, "timezone"]), JSON))
+def test_any_payload_is_safe_to_read(data: Any, fields: dict[str, Any]) -> None:
+    """Whatever a gateway says."""
+    for payload in (data, {**FLOW, **fields}, fields, [fields]):
+        reply = success(payload)
+        census = Census()
+        census.total = 1
+        census.add(7, read_flow(7, reply, "u1"))
+        answers = Answers(
+            ready=True, clock=reply, zone=reply, listed=reply, got=reply, census=census, token=reply
+        )
+
+        assert all(line.found.isprintable() for line in diagnose(answers, SETTINGS, NOW_S))
 
 
 def test_flows_without_an_answer_are_not_known_and_say_why() -> None:
