@@ -147,7 +147,7 @@ class Calls:
         seconds = pause_length(reply.retry_after_s, self._bad)
         self._bad += 1
         if verdict.kind is Kind.THROTTLED:
-            self._patience.excuse(seconds)
+            self._patience.excuse(min(reply.retry_after_s or 0.0, seconds))
             self._limiter.pause(seconds)
         else:
             await anyio.sleep(seconds)

@@ -260,6 +260,22 @@ async def test_a_gateway_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
         assert any(call.status == 429 for call in ours.sandbox.ledger.calls)
 
 
+@pytest.mark.parametrize(
+    ("on", "unknown"), [("token", {"token", "service", "clock"}), ("time", {"service", "clock"})]
+)
+async def test_a_gateway_that_is_always_too_busy_is_given_up(
+    tmp_path: Path, on: str, unknown: set[str]
+) -> None:
+    scenario = f'[[faults]]\non = "{on}"\nkind = "status"\nstatus = 429\n'
+    async with rig(tmp_path, scenario) as ours:
+        lines = await examined(ours)
+
+        assert {lines[name].mark for name in unknown} == {Mark.NOT_KNOWN}
+        assert lines["address"].mark is Mark.OK
+        assert not is_fit(lines.values())
+        assert not calls_of(ours.sandbox)["flow"]
+
+
 async def test_a_paused_flow_can_be_enabled_in_the_sandbox(tmp_path: Path) -> None:
     """The scenario says how it begins; calls may change it."""
     async with rig(tmp_path, "[flows]\npaused = [2]") as ours:

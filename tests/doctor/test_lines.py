@@ -316,7 +316,7 @@ JSON = st.recursive(
 
 @given(JSON, st.dictionaries(st.sampled_from([*FLOW, "timezone"]), JSON))
 def test_any_payload_is_safe_to_read(data: Any, fields: dict[str, Any]) -> None:
-    """Whatever a gateway says."""
+    """P30: whatever a gateway says."""
     for payload in (data, {**FLOW, **fields}, fields, [fields]):
         reply = success(payload)
         census = Census()
