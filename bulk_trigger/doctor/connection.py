@@ -80,8 +80,8 @@ def _tls(reply: Reply | None, place: str, *, is_sandbox: bool) -> Line:
         return Line(TLS, Mark.OK, "the certificate is valid")
     if reply.fault is Fault.TLS:
         cure = (
-            "check host and port; the certificate has to be valid for this very name; for an authority of your "
-            "own: SSL_CERT_FILE. Verification is never switched off"
+            "check host and port; the certificate has to be valid for this very name; for an authority of "
+            "your own: SSL_CERT_FILE. Verification is never switched off"
         )
         return Line(TLS, Mark.WRONG, said(reply), cure)
     if reply.fault is not None and reply.status is None:
