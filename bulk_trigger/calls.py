@@ -23,11 +23,19 @@ from .verdicts import judge, judge_token
 
 _NOBODY = Job(0, 0, 0)  #: `judge` speaks of the reply to a job; a call that reads has none
 _ANSWERS = {Kind.REFUSED, Kind.REPEATED}  #: to what was asked for
-_AT_ONCE = 8  #: subjects that are asked about at the same time
+AT_ONCE = 8  #: subjects that are asked about at the same time
 _TOKENS = 2  #: refused one after the other; then it is not the token
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
+
+
+class NoAnswer(GatewayError):  # noqa: N818 - named after what happened
+    """A call was given up: what the gateway says concerns every call, or it says nothing for too long."""
+
+    def __init__(self, text: str, reply: Reply) -> None:
+        super().__init__(text)
+        self.reply = reply  #: the last one
 
 
 class Calls:
@@ -50,12 +58,18 @@ class Calls:
         self._patience_s = settings.patience_s
         self._bad = 0  #: replies in a row that were no use
         self._refused_tokens: set[int] = set()  #: since the last good reply
+        self._ahead_s = 0.0  #: how far the gateway's clock is ahead of ours, as far as it mattered
         self._turn = anyio.Lock()  #: the limiter and the token are asked by one at a time
+
+    async def get_ready(self) -> None:
+        """Fetch an access token, if there is none. Raises `NoAnswer`."""
+        async with self._turn:
+            await self._prepare()
 
     async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
         """Make the call until it is answered: with a success, or with a refusal of what was asked for.
 
-        Raises `GatewayError` when it concerns every call (credentials, address), or patience ends.
+        Raises `NoAnswer` when it concerns every call (credentials, address), or patience ends.
         """
         while True:
             async with self._turn:
@@ -80,15 +94,18 @@ class Calls:
         Raises what `ask` raises; nothing more is asked then.
         """
         answers: dict[int, _T] = {}
-        room = anyio.CapacityLimiter(_AT_ONCE)
+        room = anyio.Semaphore(AT_ONCE)
 
         async def ask_one(number: int, subject: _S) -> None:
-            async with room:
+            try:
                 answers[number] = await ask(subject)
+            finally:
+                room.release()
 
         try:
             async with anyio.create_task_group() as tasks:
                 for number, subject in enumerate(subjects):
+                    await room.acquire()
                     tasks.start_soon(ask_one, number, subject)
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
@@ -99,8 +116,13 @@ class Calls:
             await self._slot()
             reply = await self._gateway.prepare()
             verdict = judge_token(reply)
-            if not verdict.good:
+            if not verdict.good and not self._sees_other_clock(reply):
                 await self._bear(reply, verdict)
+
+    def _sees_other_clock(self, reply: Reply) -> bool:
+        """Whether the gateway's clock is another than was thought; then it may accept us now."""
+        known, self._ahead_s = self._ahead_s, reply.clock_ahead_s
+        return self._ahead_s != known
 
     async def _slot(self) -> None:
         await self._limiter.admit(1)
@@ -112,12 +134,12 @@ class Calls:
         self._refused_tokens.clear()
 
     async def _bear(self, reply: Reply, verdict: Verdict, *, fatal: bool = False) -> None:
-        """Wait before the next try. Raises `GatewayError` if there is no use in one."""
+        """Wait before the next try. Raises `NoAnswer` if there is no use in one."""
         why = f"{verdict.code} {verdict.message}".strip()
         if fatal or verdict.scope is Scope.EVERYONE:
-            raise GatewayError(f"the gateway refuses us: {why}")
+            raise NoAnswer(f"the gateway refuses us: {why}", reply)
         if self._patience.bad(self._clock.monotonic()):
-            raise GatewayError(f"no good reply for {format_duration(self._patience_s)}: {why}")
+            raise NoAnswer(f"no good reply for {format_duration(self._patience_s)}: {why}", reply)
         if verdict.kind is Kind.TOKEN:
             return
         if not self._bad:
@@ -125,7 +147,7 @@ class Calls:
         seconds = pause_length(reply.retry_after_s, self._bad)
         self._bad += 1
         if verdict.kind is Kind.THROTTLED:
-            self._patience.excuse(seconds)
+            self._patience.excuse(min(reply.retry_after_s or 0.0, seconds))
             self._limiter.pause(seconds)
         else:
             await anyio.sleep(seconds)

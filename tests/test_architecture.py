@@ -32,7 +32,7 @@ LAYERS = (
     # the run
     {"run"},
     # what people and programs use
-    {"launch", "progress"},
+    {"launch", "progress", "doctor"},
     {"api", "view", "bench", "report", "cluster"},
     {"__init__", "cli"},
     {"__main__"},
@@ -65,6 +65,8 @@ PURE = {
     "quantities",
     "settings",
 }
+#: The one file of `doctor` that asks the gateway.
+ASKS = {"questions"}
 #: The files of `planning` that neither ask the gateway nor write.
 PURE_PLANNING = {
     "cadence",
@@ -196,6 +198,18 @@ def test_planning_is_pure_but_for_its_questions_and_its_file(name: str) -> None:
         f"planning.{n}" for n in PURE_PLANNING
     }
     assert not called & CLOCKS
+
+
+def test_the_doctor_is_pure_but_for_its_questions() -> None:
+    for path in (PACKAGE / "doctor").glob("*.py"):
+        if path.stem in ASKS:
+            continue
+        own, foreign = imports(path)
+        called = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+
+        assert not foreign & IMPURE, path.name
+        assert not own & {"calls", *(f"doctor.{name}" for name in ASKS)}, path.name
+        assert not called & CLOCKS, path.name
 
 
 def test_the_sandbox_imports_nothing_of_ours() -> None:

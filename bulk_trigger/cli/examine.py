@@ -13,12 +13,14 @@ import msgspec
 
 from ..cells import iso_time
 from ..errors import InputError
-from ..launch import Opened, create
+from ..launch import Opened, create, look_into
 from ..model import BadRow, Row, State
 from ..reader import STDIN, Format, JobList
 from ..settings import Duplicates, Settings
 from .forecast import LATENCY_S, forecast
 from .merge import check_job_list
+
+_IMPORT = "lenient"  #: the directory that holds all of the list that can be imported
 
 
 class TimedList(JobList):
@@ -60,7 +62,7 @@ def examine(jobs: str, form: Format | None, settings: Settings, place: Path) -> 
         )
 
     rows = read()
-    with create(rows, place / "lenient", _lenient(settings), again=True) as opened:
+    with create(rows, place / _IMPORT, _lenient(settings), again=True) as opened:
         facts = _count(opened, rows, settings)
     try:
         if _may_be_refused(facts, settings):
@@ -68,6 +70,12 @@ def examine(jobs: str, form: Format | None, settings: Settings, place: Path) -> 
     except InputError as error:
         return {"ok": False, "problem": str(error), **facts}
     return {"ok": True, "problem": None, **facts}
+
+
+def flows_in(place: Path) -> list[int]:
+    """The flows of the list that was examined in `place`, in the order of their first rows."""
+    with look_into(place / _IMPORT) as opened:
+        return [flow.flow_id for flow in opened.journal.next_flows(0, opened.header.flows)]
 
 
 def _readable_twice(jobs: str, place: Path) -> Path:

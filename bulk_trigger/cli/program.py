@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Trigger the flows of a job list.",
     "resume": "Go on with a run that stopped, or run some of its rows again.",
     "check": "Say what `run` would do; send nothing.",
+    "doctor": "Say what would keep `run` from working, before the first send.",
     "plan": "Make a job list: from a schedule, or of what is missing or failed.",
     "status": "Say where a run stands.",
     "verify": "Prove the accounting of a run.",

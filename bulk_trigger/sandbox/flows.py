@@ -42,7 +42,7 @@ class Schedules:
 
 
 class FlowBook:
-    """What is known about flows. A flow is described by the scenario, and is on until it is switched off."""
+    """What is known about flows. The scenario describes them; a call may switch one on or off."""
 
     def __init__(self, flows: Flows, schedules: Schedules, instance_type: int) -> None:
         self._flows = flows
@@ -51,7 +51,8 @@ class FlowBook:
         self._missing, self._foreign = FlowSet(flows.missing), FlowSet(flows.foreign)
         self._locked, self._no_task = FlowSet(flows.locked), FlowSet(flows.no_task)
         self._listed = FlowSet(flows.listed)
-        self._off: set[int] = set()
+        self._paused = FlowSet(flows.paused)
+        self._switched: dict[int, bool] = {}
 
     def refuse(self, flow_id: int, *, to: str) -> tuple[int, str] | None:
         """Say why the user may not do this *to* the flow: `see`, `change` or `trigger` it."""
@@ -69,7 +70,7 @@ class FlowBook:
 
     def switch(self, flow_id: int, *, on: bool) -> None:
         """Enable or disable the schedule of a flow; it can be triggered all the same."""
-        (self._off.discard if on else self._off.add)(flow_id)
+        self._switched[flow_id] = on
 
     def describe(self, flow_id: int) -> dict[str, Any]:
         """Return the Flow struct of Get Flow."""
@@ -78,7 +79,7 @@ class FlowBook:
         return {
             "flowId": flow_id,
             "flowName": flow_name(flow_id),
-            "active": 0 if flow_id in self._off else 1,
+            "active": int(self._switched.get(flow_id, flow_id not in self._paused)),
             "creator": owner,
             "createTime": "2019-07-18 07:49:10.0",
             "updateUser": owner,

@@ -45,6 +45,7 @@ class Flows(Table, frozen=True, kw_only=True):
     foreign: FlowList = ()  #: belong to somebody else: 62103
     locked: FlowList = ()  #: 62103, saying so
     no_task: FlowList = ()  #: 62104
+    paused: FlowList = ()  #: their own schedule is off; they can be triggered all the same
     listed: FlowList = ("3377-3386",)  #: what the two searches of flows find
     freq: str = "0 0 * * * ? *"  #: the schedule that Get Flow tells, as a Quartz expression
     cycle: Literal["M", "W", "D", "H", "mi"] = "H"
