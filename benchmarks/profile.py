@@ -13,9 +13,7 @@ import argparse
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-import json
 from pathlib import Path
-import platform
 import signal
 import sys
 import tempfile
@@ -27,8 +25,9 @@ import uvloop
 
 import bulk_trigger.api  # noqa: F401 - so that its import is not measured
 
+from .answerer import answerer
+from .machine import pin, tell
 from .sides import engine
-from .throughput import answerer, pin
 
 #: Stages by the beginning of a file's path below the package; the first that fits. A file that is not here
 #: works for whoever calls it.
@@ -118,7 +117,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=64)
     arguments = parser.parse_args()
-    with answerer() as url, tempfile.TemporaryDirectory() as folder:
+    with answerer() as (url, _), tempfile.TemporaryDirectory() as folder:
         pin(0)
         sampler = Sampler()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, sampler:
@@ -126,19 +125,12 @@ def main() -> None:
             runner.run(awake(engine(url, arguments.jobs, arguments.connections, Path(folder))))
             cpu_us = (time.process_time() - before) / arguments.jobs * 1e6
     booked = sampler.stages.total()
-    print(
-        json.dumps(
-            {
-                "benchmark": "profile",
-                "python": f"{platform.python_implementation()} {platform.python_version()}",
-                "jobs": arguments.jobs,
-                "connections": arguments.connections,
-                "cpu_us_per_job": round(cpu_us, 1),
-                "stages": {
-                    stage: round(cpu_us * taken / booked, 1) for stage, taken in sampler.stages.most_common()
-                },
-            }
-        )
+    tell(
+        "profile",
+        jobs=arguments.jobs,
+        connections=arguments.connections,
+        cpu_us_per_job=round(cpu_us, 1),
+        stages={stage: round(cpu_us * taken / booked, 1) for stage, taken in sampler.stages.most_common()},
     )
 
 
