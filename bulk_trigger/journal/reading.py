@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import IllegalMove, JournalError
+from ..errors import JournalError
 from ..header import decode_header
 from ..model import Job, State
 from .accounting import check
@@ -55,10 +55,7 @@ class Reading:
         self._database = database
         self.header = read_header(database)
         self._standing = Standing(self.header.first_row, self.header.rows)
-        try:
-            self._standing.replay(database.read(_REPLAY))
-        except IllegalMove as error:
-            raise JournalError(f"{database.path} is damaged: {error}") from error
+        self._standing.replay(database.read(_REPLAY))
         self._seq = database.only(_LAST, int)  #: number of the last event
         self._flows = Flows(database, self._standing, self.header.settings.order)
         self._history = History(database, self._standing)

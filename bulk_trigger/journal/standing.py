@@ -74,8 +74,10 @@ class Standing:
         codes, first = self._codes, self._first
         try:
             for row, code in history:
+                if row < first:
+                    raise IndexError  # noqa: TRY301 - as behind the end, where Python sees it
                 codes[row - first] = code or AGAIN
-        except (IndexError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise JournalError(f"the journal has a step of row {row}, which is not in its input") from error
         self._counts = [codes.count(code) for code in range(len(_STATES))]
 
