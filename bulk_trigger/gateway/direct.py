@@ -167,8 +167,8 @@ class DirectWire:
         try:
             connection.call(call.request)
         except ConnectionError as error:
-            del self._under_way[connection]
-            self._refuse(call, Fault.NOT_SENT, str(error))
+            del self._under_way[connection]  # the caller is told later, as of all else
+            asyncio.get_running_loop().call_soon(self._refuse, call, Fault.NOT_SENT, str(error))
             return
         if deadline < self._wakes_at:
             self._wake_at(deadline, now)
