@@ -40,17 +40,27 @@ class Calls:
         *,
         notice: Callable[[str], None] = lambda _: None,
         clock: Clock | None = None,
+        earlier: Iterable[tuple[float, int]] = (),
     ) -> None:
-        """`notice` is told, in a sentence, when there is something to wait for."""
+        """`notice` is told, in a sentence, when there is something to wait for.
+
+        `earlier`: calls of earlier processes, which the rate counts as well, as (age in seconds, how many).
+        """
         self._gateway = gateway
         self._notice = notice
         self._clock = clock or SystemClock()
         self._limiter = Limiter(settings.rates, self._clock)
+        self._limiter.remember(earlier)
+        self.made = 0  #: calls so far
         self._patience = Patience(settings.patience_s)
         self._patience_s = settings.patience_s
         self._bad = 0  #: replies in a row that were no use
         self._refused_tokens: set[int] = set()  #: since the last good reply
         self._turn = anyio.Lock()  #: the limiter and the token are asked by one at a time
+
+    def paused_for(self) -> float:
+        """Seconds that a pause of the gateway's will still last; 0 without one."""
+        return self._limiter.paused_for()
 
     async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
         """Make the call until it is answered: with a success, or with a refusal of what was asked for.
@@ -105,6 +115,7 @@ class Calls:
     async def _slot(self) -> None:
         await self._limiter.admit(1)
         self._limiter.started()
+        self.made += 1
 
     def _good(self) -> None:
         self._patience.good()

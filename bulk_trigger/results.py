@@ -20,13 +20,14 @@ import msgspec
 from .cells import carried_cell, clean, code_cell, iso_time
 from .files import WholeFile
 from .model import State
+from .sightings import with_sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .header import Header
-    from .model import Outcome
+    from .model import Outcome, Sighting
 
 COLUMNS = (
     "row",
@@ -43,6 +44,8 @@ COLUMNS = (
     "settledAt",
     "latencyMs",
 )
+#: After these, if the run's instances were followed.
+INSTANCE_COLUMNS = ("instanceStatus", "startedAt", "endedAt")
 TRIO = ("status", "code", "message")  #: what a list of rows to run again has after the input's own columns
 _DONE_ALREADY = frozenset({"exists", "duplicate"})
 _CHUNK = 16  # outcomes at a time; larger ones gain nothing, and each may carry a megabyte
@@ -59,25 +62,36 @@ class Table(Protocol):
 
 
 class CsvResults:
-    """The results as CSV."""
+    """The results as CSV; `followed`: with the columns of the instances."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, *, followed: bool = False) -> None:
         self._extra = header.input.extra_columns
+        self._followed = followed
 
     def head(self) -> bytes:
         """Give the line of column names."""
-        return _csv([(*COLUMNS, *map(_own_name, self._extra))])
+        columns = COLUMNS + INSTANCE_COLUMNS * self._followed
+        return _csv([(*columns, *(_own_name(name, columns) for name in self._extra))])
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one line for each outcome."""
-        return _csv([(*_cells(outcome), *_carried(outcome, self._extra)) for outcome in outcomes])
+        return _csv(
+            [
+                (*_cells(outcome), *self._instance_cells(outcome), *_carried(outcome, self._extra))
+                for outcome in outcomes
+            ]
+        )
+
+    def _instance_cells(self, outcome: Outcome) -> tuple[str | None, ...]:
+        return tuple(_instance(outcome).values()) if self._followed else ()
 
 
 class JsonResults:
-    """The results as JSONL."""
+    """The results as JSONL; `followed`: with the columns of the instances."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, followed: bool = False) -> None:
         self._encoder = msgspec.json.Encoder()
+        self._followed = followed
 
     def head(self) -> bytes:
         """Give nothing: every line names its columns."""
@@ -85,7 +99,7 @@ class JsonResults:
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one object for each outcome."""
-        return self._encoder.encode_lines([_record(outcome) for outcome in outcomes])
+        return self._encoder.encode_lines([_record(outcome, self._followed) for outcome in outcomes])
 
 
 class RowsAgain:
@@ -131,20 +145,26 @@ def is_unknown(outcome: Outcome) -> bool:
     return outcome.state is State.UNKNOWN
 
 
-def write_results(
+def write_results(  # noqa: PLR0913 - all files come from one pass
     outcomes: Iterable[Outcome],
     header: Header,
     results: Iterable[Path],
     *,
     failed: Path | None = None,
     unknown: Path | None = None,
+    sightings: dict[int, Sighting] | None = None,
 ) -> None:
     """Write all files in one pass, and put them into their places when all are complete.
+
+    `sightings`: what is known of the rows' instances, if the run was followed.
 
     The ending says the form of results: `.jsonl`, `.ndjson` and `.json` are JSONL, anything else is CSV.
     Raises `OSError`.
     """
-    tables: dict[Path, Table] = {path: _table(path, header) for path in results}
+    followed = sightings is not None
+    if sightings is not None:
+        outcomes = with_sightings(outcomes, sightings)
+    tables: dict[Path, Table] = {path: _table(path, header, followed) for path in results}
     if failed:
         tables[failed] = RowsAgain(header, is_failed)
     if unknown:
@@ -158,15 +178,21 @@ def write_results(
                 file.write(table.lines(chunk))
 
 
-def result_lines(outcomes: Iterable[Outcome]) -> Iterator[bytes]:
-    """Give the results as JSONL, one line at a time."""
-    table = JsonResults()
+def result_lines(
+    outcomes: Iterable[Outcome], sightings: dict[int, Sighting] | None = None
+) -> Iterator[bytes]:
+    """Give the results as JSONL, one line at a time; `sightings` as in `write_results`."""
+    table = JsonResults(followed=sightings is not None)
+    if sightings is not None:
+        outcomes = with_sightings(outcomes, sightings)
     for outcome in outcomes:
         yield table.lines([outcome])
 
 
-def _table(path: Path, header: Header) -> Table:
-    return JsonResults() if path.suffix.lower() in {".jsonl", ".ndjson", ".json"} else CsvResults(header)
+def _table(path: Path, header: Header, followed: bool) -> Table:
+    if path.suffix.lower() in {".jsonl", ".ndjson", ".json"}:
+        return JsonResults(followed=followed)
+    return CsvResults(header, followed=followed)
 
 
 def _chunks(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
@@ -215,7 +241,16 @@ def _cells(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
-def _record(outcome: Outcome) -> dict[str, Any]:
+def _instance(outcome: Outcome) -> dict[str, str | None]:
+    """What is known of the instance, by the names of its columns."""
+    seen = outcome.sighting
+    if seen is None:
+        return dict.fromkeys(INSTANCE_COLUMNS)
+    times = (None if ms is None else iso_time(ms) for ms in (seen.started_ms, seen.ended_ms))
+    return dict(zip(INSTANCE_COLUMNS, (clean(seen.status, cell=True), *times), strict=True))
+
+
+def _record(outcome: Outcome, followed: bool) -> dict[str, Any]:
     latency = outcome.latency_ms
     record = {
         "row": outcome.row,
@@ -232,13 +267,16 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "settledAt": None if outcome.settled_ms is None else iso_time(outcome.settled_ms),
         "latencyMs": None if latency is None else round(latency, 1),
     }
+    if followed:
+        record |= _instance(outcome)
+    columns = COLUMNS + INSTANCE_COLUMNS * followed
     for name, value in outcome.extra.items():
-        record[_own_name(name)] = value
+        record[_own_name(name, columns)] = value
     return record
 
 
-def _own_name(column: str) -> str:
-    return f"input.{column}" if column in COLUMNS else column
+def _own_name(column: str, ours: Sequence[str]) -> str:
+    return f"input.{column}" if column in ours else column
 
 
 def _carried(outcome: Outcome, columns: tuple[str, ...]) -> list[str]:

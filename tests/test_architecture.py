@@ -24,11 +24,12 @@ LAYERS = (
     # decisions and small tools over them
     {"ports", "quantities", "files", "verdicts", "instances", "lanes", "health"},
     {"settings", "reconcile", "runlock", "recap"},
-    {"limiter", "retry", "header", "totals"},
+    {"limiter", "retry", "header", "totals", "sightings"},
     {"calls"},
+    {"listing"},
     # the stages at the rim
     {"reader", "gateway", "journal", "results", "summary"},
-    {"child", "planning"},
+    {"child", "planning", "following"},
     # the run
     {"run"},
     # what people and programs use

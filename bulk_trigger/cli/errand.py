@@ -1,0 +1,111 @@
+"""A command that works on what a run triggered: event loop, signals, view, and calls within the run's rate.
+
+Its journal is only read. Whatever it finds out can be asked again, so it may be ended at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+import os
+import time
+
+import anyio
+
+from ..calls import Calls
+from ..cells import clean
+from ..gateway import Credentials, HttpGateway
+from ..launch import Opened, reach
+from ..progress import Count, NoView, View
+from ..run.recall import earlier_calls
+from ..settings import Settings
+from .console import Console
+from .secrets import read_secrets
+from .session import choose_view
+from .signals import Signals
+
+_LOOK_EVERY_S = 0.15
+Work = Callable[[Calls, HttpGateway], Awaitable[None]]
+
+
+class Errand:
+    """Does work at the gateway of a run that nobody operates."""
+
+    def __init__(self, opened: Opened, console: Console, settings: Settings, *, progress: bool) -> None:
+        self._opened = opened
+        self._console = console
+        self._settings = settings
+        self._view: View = choose_view(opened, console) if progress else NoView()
+        self._code: int | None = None  #: of a signal
+
+    def carry_out(self, work: Work, counts: Callable[[], tuple[int, int, Mapping[str, int]]]) -> int | None:
+        """Work until it is done (None), or until a signal (its exit code).
+
+        `counts` gives, for the view: how many instances, how many are over, and the counts by what is shown
+        of them. Raises `SettingsError`, `GatewayError` and what `work` raises.
+        """
+        credentials = None
+        if not self._settings.is_sandbox:
+            credentials = Credentials(*read_secrets(self._console.warn))
+        try:
+            anyio.run(
+                self._execute,
+                credentials,
+                work,
+                counts,
+                backend_options={"use_uvloop": os.name != "nt"},
+            )
+        finally:
+            self._view.close()
+        return self._code
+
+    async def _execute(
+        self,
+        credentials: Credentials | None,
+        work: Work,
+        counts: Callable[[], tuple[int, int, Mapping[str, int]]],
+    ) -> None:
+        with anyio.CancelScope() as self._scope:
+            Signals(self._stop, self._scope.cancel).listen()
+            async with reach(self._settings, self._opened.directory, credentials) as gateway:
+                calls = self._calls(gateway)
+                self._look(calls, counts, time.monotonic())
+                try:
+                    await work(calls, gateway)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await gateway.aclose()
+
+    def _calls(self, gateway: HttpGateway) -> Calls:
+        longest_s = max((rate.per_s for rate in self._settings.rates), default=0.0)
+        return Calls(
+            gateway,
+            self._settings,
+            notice=lambda text: self._console.tell("notice", f"note: {clean(text)}"),
+            earlier=earlier_calls(self._opened.journal, time.time(), longest_s),
+        )
+
+    def _look(
+        self, calls: Calls, counts: Callable[[], tuple[int, int, Mapping[str, int]]], started: float
+    ) -> None:
+        """Show how far it is, and come back soon. No task: it must not outlive the loop's work."""
+        total, ended, by_word = counts()
+        try:
+            self._view.show(
+                Count(
+                    total=total,
+                    ended=ended,
+                    counts=by_word,
+                    calls=calls.made,
+                    elapsed_s=time.monotonic() - started,
+                    paused_s=calls.paused_for(),
+                )
+            )
+        except OSError:  # the terminal has gone
+            self._view = NoView()
+        asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look, calls, counts, started)
+
+    def _stop(self, code: int) -> None:
+        self._code = code
+        self._scope.cancel()
+        self._console.tell("stopping", "stopping; what is known so far is written")
