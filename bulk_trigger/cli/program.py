@@ -27,7 +27,7 @@ COMMANDS = {
     "resume": "Go on with a run that stopped, or run some of its rows again.",
     "check": "Say what `run` would do; send nothing.",
     "plan": "Make a job list: from a schedule, or of what is missing or failed.",
-    "follow": "Wait until what a run triggered has ended.",
+    "follow": "Wait until the instances that a run triggered have ended.",
     "status": "Say where a run stands.",
     "verify": "Prove the accounting of a run.",
     "export": "Write the results of a run again, whole or partial.",

@@ -23,6 +23,7 @@ from ..listing import TYPES, read_pages
 from ..model import Job
 from ..ports import Clock, Gateway, InstanceQuery
 from ..reconcile import Calibration
+from ..reconcile.calibration import MOST_SHIFT_S, text_to_epoch
 from .targets import Followed
 from .windows import Window, plan_windows
 
@@ -91,8 +92,9 @@ class Lookout:
         for one in list(self._witnesses):
             reply = await self._calls.ask(partial(self._gateway.get_instance, one.instance_id))
             found = found_instance(reply, one.instance_id)
-            if not found or not found.start_time:
-                continue
+            started = text_to_epoch(found.start_time) if found else None
+            if not found or started is None or abs(started - self._sent_s(one)) > MOST_SHIFT_S:
+                continue  # not started yet, or an older one of the same ID
             self._witnesses.remove(one)
             guess = Calibration()
             guess.guess_zone(found, self._sent_s(one))

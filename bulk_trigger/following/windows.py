@@ -7,6 +7,7 @@ that have not ended is worth a look.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import msgspec
 
@@ -43,7 +44,7 @@ def plan_windows(waiting: Sequence[Followed], front: int | None) -> list[Window]
     ]
     looked_at = [each for group in by_flow.values() for each in group]
     of_all = [_window(None, part) for part in _parts(looked_at, _ALL_MS, _GAP_MS)]
-    return min(of_all, of_flows, key=_pages)
+    return min(of_flows, of_all, key=_pages)
 
 
 def _parts(group: list[Followed], longest_ms: int, gap_ms: int) -> Iterator[list[Followed]]:
@@ -66,4 +67,4 @@ def _window(flow_id: int | None, part: Sequence[Followed]) -> Window:
 
 
 def _pages(windows: list[Window]) -> int:
-    return sum(1 + len(window.wanted) // FRONT for window in windows)
+    return sum(ceil(len(window.wanted) / FRONT) for window in windows)
