@@ -1,4 +1,4 @@
-"""Calls that change nothing: within the rate, with a good token, and patiently.
+"""Calls that may be made again: within the rate, with a good token, and patiently.
 
 A run has its own way to call (`run.dispatch`): it keeps hundreds under way and must know what each one did.
 Here a call that got no usable answer is simply made again.
@@ -7,6 +7,7 @@ Here a call that got no usable answer is simply made again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from typing import TypeVar
 
 import anyio
@@ -62,12 +63,13 @@ class Calls:
         """Seconds that a pause of the gateway's will still last; 0 without one."""
         return self._limiter.paused_for()
 
-    async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def ask(self, call: Callable[[], Awaitable[Reply]], *, most: int | None = None) -> Reply:
         """Make the call until it is answered: with a success, or with a refusal of what was asked for.
 
-        Raises `GatewayError` when it concerns every call (credentials, address), or patience ends.
+        After `most` tries it gives what came of the last. Raises `GatewayError` when it concerns every call
+        (credentials, address), or patience ends.
         """
-        while True:
+        for number in count(1):
             async with self._turn:
                 await self._prepare()
                 await self._slot()
@@ -83,6 +85,9 @@ class Calls:
                 self._gateway.refuse_token(reply.token)
                 self._refused_tokens |= {reply.token} - {0}
             await self._bear(reply, verdict, fatal=len(self._refused_tokens) >= _TOKENS)
+            if number == most:
+                break
+        return reply
 
     async def ask_all(self, subjects: Iterable[_S], ask: Callable[[_S], Awaitable[_T]]) -> list[_T]:
         """Ask about many subjects, several at a time; gives the answers in their order.

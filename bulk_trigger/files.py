@@ -7,6 +7,8 @@ symbolic link, it never follows one.
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 from itertools import takewhile
 import os
 import re
@@ -19,7 +21,7 @@ import msgspec
 from .errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any
@@ -72,6 +74,13 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a whole file, or leave what was there before. Raises `OSError`."""
     with WholeFile(path) as file:
         file.write(data)
+
+
+def csv_line(cells: Sequence[object]) -> bytes:
+    """One line of a CSV file of ours."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
 
 
 def write_progress(path: Path, facts: Mapping[str, Any]) -> None:

@@ -5,14 +5,13 @@ It can be lost without harm, for the gateway tells it again. A file that cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 import csv
-import io
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from .files import WholeFile
+from .files import WholeFile, csv_line
 from .model import Outcome, Sighting
 
 INSTANCES = "instances.csv"
@@ -22,9 +21,9 @@ _COLUMNS = ["row", "flowInstanceId", "status", "started", "ended"]  # times in e
 def write_sightings(directory: Path, sightings: Iterable[Sighting]) -> None:
     """Write them, in the order of their rows. Raises `OSError`."""
     with WholeFile(directory / INSTANCES) as file:
-        file.write(_line(_COLUMNS))
+        file.write(csv_line(_COLUMNS))
         for each in sightings:
-            file.write(_line([each.row, each.instance_id, each.status, each.started_ms, each.ended_ms]))
+            file.write(csv_line([each.row, each.instance_id, each.status, each.started_ms, each.ended_ms]))
 
 
 def read_sightings(directory: Path) -> dict[int, Sighting] | None:
@@ -50,12 +49,6 @@ def with_sightings(outcomes: Iterable[Outcome], sightings: dict[int, Sighting]) 
             yield replace(outcome, sighting=seen)
         else:
             yield outcome
-
-
-def _line(cells: Sequence[object]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
 
 
 def _ms(cell: str) -> int | None:

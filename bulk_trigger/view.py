@@ -14,7 +14,6 @@ from rich.text import Text
 from .progress import Count, Glance
 
 _STYLES = {"succeeded": "green", "failed": "red", "skipped": "yellow", "invalid": "red", "unknown": "magenta"}
-_STYLES |= {"cancelled": "green", "running": "blue", "waiting": ""}
 _GAP = "   "
 _BAR_MAX = 100  #: columns: wider bars are hard to read
 
@@ -85,7 +84,7 @@ def _rows(glance: Glance) -> Text:
 def _counts(counts: Mapping[str, int]) -> Text:
     text = _line("")
     for word, count in counts.items():
-        text.append(f"{word} {count:,}{_GAP}", style=_STYLES[word])
+        text.append(f"{word} {count:,}{_GAP}", style=_STYLES.get(word, ""))
     return text
 
 

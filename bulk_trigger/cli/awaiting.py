@@ -20,12 +20,12 @@ from ..following.waiting import counts_of, sightings_of, wait_for_end
 from ..gateway import HttpGateway
 from ..instances import BAD
 from ..launch import Opened, export, look_into
-from ..model import ENDINGS, Sighting, State
+from ..model import Sighting
 from ..ports import SystemClock
-from ..recap import counted, resume_command, shown
+from ..recap import counted, shown
 from ..sightings import read_sightings, write_sightings
 from .console import Console
-from .errand import Errand
+from .errand import Errand, warn_of_gaps
 
 _NAMED = 5  #: of those that failed
 _LEFT_WORK = 7
@@ -76,7 +76,8 @@ def follow_run(  # noqa: PLR0913 - what it takes from the command line
     with look_into(run_dir) as opened:
         settings = replace(opened.settings, **changes)
         instances = targets_in(opened.journal.outcomes())
-        _tell_start(opened, len(instances), console)
+        console.tell("follow", f"following {counted(len(instances), 'instance')} of {shown(run_dir)}")
+        warn_of_gaps(opened, console)
         lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
 
         async def wait(calls: Calls, gateway: HttpGateway) -> None:
@@ -113,20 +114,6 @@ def _exit_code(lookout: Lookout) -> int:
     if any(each.lost for each in lookout.instances):
         return 5
     return 1 if any(each.status in BAD for each in lookout.instances) else 0
-
-
-def _tell_start(opened: Opened, instances: int, console: Console) -> None:
-    counts = opened.journal.counts()
-    console.tell("follow", f"following {counted(instances, 'instance')} of {shown(opened.directory)}")
-    if left := sum(count for state, count in counts.items() if state not in ENDINGS):
-        console.warn(
-            f"{counted(left, 'row')} of the run not done yet; what they will trigger is not followed: "
-            f"{resume_command(opened.directory)}"
-        )
-    if counts[State.UNKNOWN]:
-        console.warn(
-            f"{counted(counts[State.UNKNOWN], 'row')} unknown: whether there are instances is not known"
-        )
 
 
 def _last_words(opened: Opened, lookout: Lookout, console: Console, code: int) -> None:

@@ -16,7 +16,9 @@ from ..calls import Calls
 from ..cells import clean
 from ..gateway import Credentials, HttpGateway
 from ..launch import Opened, reach
+from ..model import ENDINGS, State
 from ..progress import Count, NoView, View
+from ..recap import counted, resume_command
 from ..run.recall import earlier_calls
 from ..settings import Settings
 from .console import Console
@@ -109,3 +111,17 @@ class Errand:
         self._code = code
         self._scope.cancel()
         self._console.tell("stopping", "stopping; what is known so far is written")
+
+
+def warn_of_gaps(opened: Opened, console: Console) -> None:
+    """Say what of the run has no instance that is known."""
+    counts = opened.journal.counts()
+    if left := sum(count for state, count in counts.items() if state not in ENDINGS):
+        console.warn(
+            f"{counted(left, 'row')} of the run not done yet; what they trigger is not part of this: "
+            f"{resume_command(opened.directory)}"
+        )
+    if counts[State.UNKNOWN]:
+        console.warn(
+            f"{counted(counts[State.UNKNOWN], 'row')} unknown: whether they have instances is not known"
+        )

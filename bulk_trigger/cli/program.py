@@ -28,6 +28,7 @@ COMMANDS = {
     "check": "Say what `run` would do; send nothing.",
     "plan": "Make a job list: from a schedule, or of what is missing or failed.",
     "follow": "Wait until the instances that a run triggered have ended.",
+    "cancel": "Cancel what a run triggered and has not ended.",
     "status": "Say where a run stands.",
     "verify": "Prove the accounting of a run.",
     "export": "Write the results of a run again, whole or partial.",

@@ -149,6 +149,7 @@ class Lookout:
     def _note(self, one: Followed, shown: Sequence[Instance]) -> bool:
         """Take note of all that was shown under an ID; returns whether that says how the rows stand."""
         ours = [each for each in shown if each.status in _KNOWN and self._may_be_ours(one, each)]
+        one.has_namesake |= any(not each.has_ended for each in shown if each not in ours)
         if len(ours) < len(one.targets):
             return False
         live = [each for each in ours if not each.has_ended]

@@ -22,7 +22,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 class Followed:
     """An instance ID, the rows that were told it, and what is known of it."""
 
-    __slots__ = ("absent_since", "instance_id", "lost", "seen", "targets", "unseen")
+    __slots__ = ("absent_since", "has_namesake", "instance_id", "lost", "seen", "targets", "unseen")
 
     def __init__(self, instance_id: str) -> None:
         self.instance_id = instance_id
@@ -30,6 +30,7 @@ class Followed:
         self.seen: Instance | None = None  #: as it was last seen
         self.unseen = 0  #: looks in a row that did not show it
         self.absent_since: float | None = None  #: monotonic seconds
+        self.has_namesake = False  #: an older one has the same ID, and has not ended
         self.lost = False  #: what became of it cannot be told
 
     @property
@@ -46,6 +47,11 @@ class Followed:
     def sent_ms(self) -> int:
         """When it may first have been created."""
         return min(target.sent_ms for target in self.targets)
+
+    @property
+    def newest(self) -> tuple[int, int]:
+        """By what the newest comes first: when it was sent, and by which row."""
+        return max((target.sent_ms, target.row) for target in self.targets)
 
     @property
     def status(self) -> Status | None:

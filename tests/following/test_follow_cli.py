@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 import csv
 import json
 from pathlib import Path
 import signal
-import time
+import subprocess
 
 from command import PATIENCE_S, Place, signals_as_usual
 import pytest
+from staying import calls_made, gateway, wait_for_calls
 
 from bulk_trigger.cli import main
-from bulk_trigger.sandbox import Ledger
 from bulk_trigger.sightings import INSTANCES
 
 COLUMNS = ["instanceStatus", "startedAt", "endedAt"]
@@ -31,29 +29,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def results(place: Place, name: str = "r/results.csv") -> list[dict[str, str]]:
     return list(csv.DictReader((place.directory / name).read_text().splitlines()))
-
-
-@contextmanager
-def gateway(place: Place, scenario: str) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """A sandbox that stays: the flags and the environment with which it is reached."""
-    place.write("s.toml", scenario)
-    with place.start("sandbox", "--ledger", "ledger.jsonl", "--scenario", "s.toml") as sandbox:
-        assert sandbox.stdout is not None
-        card = json.loads(sandbox.stdout.readline())
-        flags = ["--gateway", card["url"], "--org-id", card["orgId"], "--user-id", card["userId"]]
-        secrets = {"BULK_TRIGGER_APP_KEY": card["appKey"], "BULK_TRIGGER_APP_SECRET": card["appSecret"]}
-        yield [*flags, "--rate", "100/s", "--run-dir", "r"], secrets
-
-
-def lists_made(place: Place, ledger: str = "ledger.jsonl") -> int:
-    return sum(call.api == "list" for call in Ledger.read(place.directory / ledger).calls)
-
-
-def wait_for_lists(place: Place, count: int) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while lists_made(place) < count:
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_run_that_waits_tells_how_each_instance_ended(
@@ -165,8 +140,8 @@ def test_a_follow_that_was_killed_or_interrupted_is_started_again(place: Place) 
     with gateway(place, "[durations]\nmedian_s = 1.0\nfail_rate = 0.3\n") as (flags, secrets):
         assert place.call("run", jobs, *flags, **secrets).returncode == 0
         for number in (signal.SIGKILL, signal.SIGINT):
-            with place.start("follow", "r", **secrets) as process:
-                wait_for_lists(place, lists_made(place) + 1)
+            with place.start("follow", "r", stderr=subprocess.PIPE, **secrets) as process:
+                wait_for_calls(place, "list", calls_made(place, "list") + 1)
                 refused = place.call("follow", "r", **secrets)
                 assert refused.returncode == 2
                 assert "in use" in refused.stderr

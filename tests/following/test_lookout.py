@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 import time
 
@@ -56,7 +57,7 @@ async def test_all_documented_forms_are_understood(form: str, api: str, tmp_path
         await ours.trigger(jobs, api=api)
         lookout = await chase(ours, api=api, reconcile_wait_s=10.0)
 
-        assert sorted(told(lookout.instances).values()) == sorted(truth(ours, jobs).values())
+        assert Counter(told(lookout.instances).values()) == Counter(truth(ours, jobs).values())
 
 
 async def test_many_instances_take_few_calls(tmp_path: Path) -> None:
@@ -112,9 +113,9 @@ async def test_rows_that_share_an_id_are_told_apart_or_not_judged(tmp_path: Path
         for each in ours.sandbox._service._instances.between(T0, T0 + HOUR, time.time()):
             ends.setdefault(each.instance_id, set()).add(each.end_status)
     assert {len(end) for end in ends.values()} == {1, 2}
-    for each in lookout.instances:
-        end = ends[each.instance_id]
-        assert each.lost if len(end) == 2 else {each.status} == end
+    for one in lookout.instances:
+        end = ends[one.instance_id]
+        assert one.lost if len(end) == 2 else {one.status} == end
 
 
 async def test_what_the_gateway_forgot_is_unknown_and_nothing_waits_for_it(tmp_path: Path) -> None:
