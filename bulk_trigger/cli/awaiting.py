@@ -13,17 +13,17 @@ from msgspec.structs import replace
 
 from ..calls import Calls
 from ..cells import clean
-from ..errors import SettingsError
+from ..errors import RunRefused, SettingsError
 from ..following.lookout import Lookout
 from ..following.targets import targets_in
 from ..following.waiting import counts_of, sightings_of, wait_for_end
 from ..gateway import HttpGateway
 from ..instances import BAD
-from ..launch import Opened, export, look_into
+from ..launch import export, look_into
 from ..model import Sighting
 from ..ports import SystemClock
 from ..recap import counted, shown
-from ..sightings import read_sightings, write_sightings
+from ..sightings import INSTANCES, read_sightings, write_sightings
 from .console import Console
 from .errand import Errand, warn_of_gaps
 
@@ -73,29 +73,36 @@ def follow_run(  # noqa: PLR0913 - what it takes from the command line
 ) -> int:
     """Wait, write what was seen, and say it; returns the exit code."""
     clock = SystemClock()
-    with look_into(run_dir) as opened:
+    with look_into(run_dir) as opened:  # not for as long as it waits: one may want to `cancel` meanwhile
         settings = replace(opened.settings, **changes)
         instances = targets_in(opened.journal.outcomes())
         console.tell("follow", f"following {counted(len(instances), 'instance')} of {shown(run_dir)}")
         warn_of_gaps(opened, console)
-        lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
+        errand = Errand(opened, console, settings, progress=progress)
+    lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
 
-        async def wait(calls: Calls, gateway: HttpGateway) -> None:
-            await wait_for_end(lookout.at(calls, gateway), clock, timeout_s)
+    async def wait(calls: Calls, gateway: HttpGateway) -> None:
+        await wait_for_end(lookout.at(calls, gateway), clock, timeout_s)
 
-        def counts() -> tuple[int, int, Mapping[str, int]]:
-            return len(instances), len(instances) - len(lookout.waiting), counts_of(instances)
+    def counts() -> tuple[int, int, Mapping[str, int]]:
+        return len(instances), len(instances) - len(lookout.waiting), counts_of(instances)
 
-        interrupted = None
-        try:
-            if instances:
-                interrupted = Errand(opened, console, settings, progress=progress).carry_out(wait, counts)
-        finally:
-            write_sightings(run_dir, _merged(read_sightings(run_dir) or {}, lookout))
-            export(opened, outputs)
-        code = interrupted or _exit_code(lookout)
-        _last_words(opened, lookout, console, code)
+    try:
+        interrupted = errand.carry_out(wait, counts) if instances else None
+    finally:
+        _write(run_dir, lookout, console, outputs)
+    code = interrupted or _exit_code(lookout)
+    _last_words(run_dir, lookout, console, code)
     return code
+
+
+def _write(run_dir: Path, lookout: Lookout, console: Console, outputs: Sequence[Path]) -> None:
+    write_sightings(run_dir, _merged(read_sightings(run_dir) or {}, lookout))
+    try:
+        with look_into(run_dir) as opened:
+            export(opened, outputs)
+    except RunRefused as error:
+        console.warn(f"what was seen is in {INSTANCES}; `follow` again adds it to the results: {error}")
 
 
 def _merged(before: dict[int, Sighting], lookout: Lookout) -> list[Sighting]:
@@ -116,7 +123,7 @@ def _exit_code(lookout: Lookout) -> int:
     return 1 if any(each.status in BAD for each in lookout.instances) else 0
 
 
-def _last_words(opened: Opened, lookout: Lookout, console: Console, code: int) -> None:
+def _last_words(run_dir: Path, lookout: Lookout, console: Console, code: int) -> None:
     instances, waiting = lookout.instances, len(lookout.waiting)
     counts = counts_of(instances)
     told = ", ".join(f"{count:,} {word}" for word, count in counts.items()) or "none"
@@ -133,10 +140,10 @@ def _last_words(opened: Opened, lookout: Lookout, console: Console, code: int) -
         lines.append("  unknown   the gateway does not know them, or rows share an ID and ended differently")
     if lookout.zone_s is None and any(each.seen and each.seen.start_time for each in instances):
         lines.append("  times     the zone of the gateway's times is not known, so these columns stay empty")
-    results = opened.directory / "results.csv"
+    results = run_dir / "results.csv"
     lines.append(f"  files     {shown(results)}" if results.exists() else "  files     `export` gives them")
     if waiting:
-        lines.append(f"  next      {shlex.join(['bulk-trigger', 'follow', str(opened.directory)])}")
+        lines.append(f"  next      {shlex.join(['bulk-trigger', 'follow', str(run_dir)])}")
     console.tell(
         "followed",
         "\n".join(lines[:1] if console.quiet or console.as_json else lines),

@@ -37,7 +37,7 @@ def cancel_run(
         warn_of_gaps(opened, console)
         if instances and not yes:
             _ask(opened, len(instances))
-        lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
+        lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s, thorough=True)
         cancelling = Cancelling(lookout, clock)
 
         def counts() -> tuple[int, int, Mapping[str, int]]:

@@ -27,6 +27,7 @@ from .session import choose_view
 from .signals import Signals
 
 _LOOK_EVERY_S = 0.15
+_SPARING = 20.0  #: times as long as a look takes passes before the next
 Work = Callable[[Calls, HttpGateway], Awaitable[None]]
 
 
@@ -34,7 +35,10 @@ class Errand:
     """Does work at the gateway of a run that nobody operates."""
 
     def __init__(self, opened: Opened, console: Console, settings: Settings, *, progress: bool) -> None:
-        self._opened = opened
+        """`opened` may be closed before the work begins."""
+        longest_s = max((rate.per_s for rate in settings.rates), default=0.0)
+        self._earlier = list(earlier_calls(opened.journal, time.time(), longest_s))
+        self._directory = opened.directory
         self._console = console
         self._settings = settings
         self._view: View = choose_view(opened, console) if progress else NoView()
@@ -69,7 +73,7 @@ class Errand:
     ) -> None:
         with anyio.CancelScope() as self._scope:
             Signals(self._stop, self._scope.cancel).listen()
-            async with reach(self._settings, self._opened.directory, credentials) as gateway:
+            async with reach(self._settings, self._directory, credentials) as gateway:
                 calls = self._calls(gateway)
                 self._look(calls, counts, time.monotonic())
                 try:
@@ -79,18 +83,21 @@ class Errand:
                         await gateway.aclose()
 
     def _calls(self, gateway: HttpGateway) -> Calls:
-        longest_s = max((rate.per_s for rate in self._settings.rates), default=0.0)
         return Calls(
             gateway,
             self._settings,
             notice=lambda text: self._console.tell("notice", f"note: {clean(text)}"),
-            earlier=earlier_calls(self._opened.journal, time.time(), longest_s),
+            earlier=self._earlier,
         )
 
     def _look(
         self, calls: Calls, counts: Callable[[], tuple[int, int, Mapping[str, int]]], started: float
     ) -> None:
-        """Show how far it is, and come back soon. No task: it must not outlive the loop's work."""
+        """Show how far it is, and come back soon. No task: it must not outlive the loop's work.
+
+        Counting a million instances takes its time: it is done the less often.
+        """
+        now = time.monotonic()
         total, ended, by_word = counts()
         try:
             self._view.show(
@@ -99,13 +106,14 @@ class Errand:
                     ended=ended,
                     counts=by_word,
                     calls=calls.made,
-                    elapsed_s=time.monotonic() - started,
+                    elapsed_s=now - started,
                     paused_s=calls.paused_for(),
                 )
             )
         except OSError:  # the terminal has gone
             self._view = NoView()
-        asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look, calls, counts, started)
+        pause_s = max(_LOOK_EVERY_S, _SPARING * (time.monotonic() - now))
+        asyncio.get_running_loop().call_later(pause_s, self._look, calls, counts, started)
 
     def _stop(self, code: int) -> None:
         self._code = code

@@ -10,7 +10,7 @@ Rule 3: rows that share an ID cannot be told apart: they are told how it ended o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Self
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from ..calls import Calls
 from ..instances import Instance, Lookup, Status, found_instance, judge_lookup
 from ..listing import TYPES, read_pages
-from ..model import Job
+from ..model import Job, Reply
 from ..ports import Clock, Gateway, InstanceQuery
 from ..reconcile import Calibration
 from ..reconcile.calibration import MOST_SHIFT_S, text_to_epoch
@@ -29,17 +29,24 @@ from .windows import Window, plan_windows
 
 _WITNESSES = 3  #: flows whose first instance is asked for the zone
 _KNOWN = frozenset(Status)
+_TRIES = 3  #: of one question about one instance that gets no good reply
 _ASK_AFTER = 2  #: looks in a row that did not show an instance, before it is asked for by itself
 
 
 class Lookout:
     """Looks at the instances of one run."""
 
-    def __init__(self, instances: Sequence[Followed], *, clock: Clock, lost_after_s: float) -> None:
-        """`lost_after_s`: for so long the gateway may not know an instance that it told us of."""
+    def __init__(
+        self, instances: Sequence[Followed], *, clock: Clock, lost_after_s: float, thorough: bool = False
+    ) -> None:
+        """`lost_after_s`: for so long the gateway may not know an instance that it told us of.
+
+        `thorough`: lists are read to their ends, for others with the same ID; not only until all was seen.
+        """
         self.instances = instances
         self._clock = clock
         self._lost_after_s = lost_after_s
+        self._thorough = thorough
         self._calibration = Calibration()
         first = {each.flow_id: each for each in reversed(instances) if each.sent_ms}
         self._witnesses = list(first.values())[-_WITNESSES:]
@@ -67,17 +74,22 @@ class Lookout:
         if reply.success and type(reply.data) is int:
             self._calibration.clock_ahead_s = reply.data / 1000 - self._clock.wall()
 
-    async def look(self, front: int | None) -> None:
-        """Look once at what has not ended: of each flow at the first `front`. Raises `GatewayError`."""
+    async def look(self, front: int | None) -> bool:
+        """Look once at what has not ended: of each flow at the first `front`. Raises `GatewayError`.
+
+        Returns whether of some flow all those have ended, so that it is worth looking at the next ones now.
+        """
         await self._learn_zone()
         windows = plan_windows(self.waiting, front)
         await self._calls.ask_all(windows, self._read_window)
-        unseen = [each for window in windows for each in window.wanted if each.unseen >= _ASK_AFTER]
-        await self._calls.ask_all(unseen, self.ask)
+        wanted = [each for window in windows for each in window.wanted]
+        await self._calls.ask_all([each for each in wanted if each.unseen >= _ASK_AFTER], self.ask)
+        still_busy = {each.flow_id for each in wanted if not each.is_over}
+        return any(each.flow_id not in still_busy for each in self.waiting)
 
     async def ask(self, one: Followed) -> None:
         """Ask for one instance by its ID. Raises `GatewayError`."""
-        reply = await self._calls.ask(partial(self._gateway.get_instance, one.instance_id))
+        reply = await self._get(one)
         found = found_instance(reply, one.instance_id)
         if found and self._note(one, [found]):
             return
@@ -87,10 +99,14 @@ class Lookout:
         one.absent_since = now if one.absent_since is None else one.absent_since
         one.lost = now - one.absent_since >= self._lost_after_s
 
+    async def _get(self, one: Followed) -> Reply:
+        """An ID that the gateway stumbles over must not hold up the others."""
+        return await self._calls.ask(partial(self._gateway.get_instance, one.instance_id), most=_TRIES)
+
     async def _learn_zone(self) -> None:
         """Those who can say must agree."""
         for one in list(self._witnesses):
-            reply = await self._calls.ask(partial(self._gateway.get_instance, one.instance_id))
+            reply = await self._get(one)
             found = found_instance(reply, one.instance_id)
             started = text_to_epoch(found.start_time) if found else None
             if not found or started is None or abs(started - self._sent_s(one)) > MOST_SHIFT_S:
@@ -106,20 +122,22 @@ class Lookout:
             self._calibration.zone_s = None
 
     async def _read_window(self, window: Window) -> None:
-        missing = {each.instance_id: each for each in window.wanted}
+        wanted = {each.instance_id: each for each in window.wanted}
+        missing = set(wanted)
         shown: defaultdict[str, list[Instance]] = defaultdict(list)
         for kind in sorted(TYPES, key=lambda kind: -self._types[kind]):
-            await self._read_list(window, kind, missing, shown)
-            if not missing:
+            await self._read_list(window, kind, wanted, missing, shown)
+            if not missing and not self._thorough:
                 return
-        for one in missing.values():
-            one.unseen += 1
+        for instance_id in missing:
+            wanted[instance_id].unseen += 1
 
     async def _read_list(
         self,
         window: Window,
         kind: int,
-        missing: dict[str, Followed],
+        wanted: Mapping[str, Followed],
+        missing: set[str],
         shown: defaultdict[str, list[Instance]],
     ) -> None:
         """Read until nothing is missing any more, or to the end, or until nothing new comes."""
@@ -135,15 +153,17 @@ class Lookout:
             async for page in pages:
                 stale = known.issuperset(page.instances)
                 for each in page.instances:
-                    one = missing.get(each.instance_id)
+                    one = wanted.get(each.instance_id)
                     if one is None or each in known or each.virtual:
+                        continue
+                    if each.instance_id not in missing and not self._thorough:
                         continue
                     shown[each.instance_id].append(each)
                     if self._note(one, shown[each.instance_id]):
                         self._types[kind] += 1
-                        del missing[each.instance_id]
+                        missing.discard(each.instance_id)
                 known.update(page.instances)
-                if not missing or (stale and page.number > 1):
+                if (not missing and not self._thorough) or (stale and page.number > 1):
                     return
 
     def _note(self, one: Followed, shown: Sequence[Instance]) -> bool:

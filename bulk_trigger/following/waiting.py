@@ -37,11 +37,12 @@ async def wait_for_end(lookout: Lookout, clock: Clock, timeout_s: float | None) 
     """
     started = clock.monotonic()
     await lookout.compare_clocks()
-    await lookout.look(FRONT)
+    more = await lookout.look(FRONT)
     with anyio.move_on_after(timeout_s):
         while lookout.waiting:
-            await anyio.sleep(_pause_s(clock.monotonic() - started))
-            await lookout.look(FRONT)
+            if not more:
+                await anyio.sleep(_pause_s(clock.monotonic() - started))
+            more = await lookout.look(FRONT)
     return not lookout.waiting
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from oracle import JobKey
@@ -18,17 +19,24 @@ from bulk_trigger.launch import look_into
 from bulk_trigger.ports import SystemClock
 
 
-async def chase(rig: Rig, *, timeout_s: float | None = 20.0, **changes: Any) -> Lookout:
-    """Follow the run of a rig to its end, or until the time is over."""
-    settings, clock = rig.settings(**{"patience_s": 2.0, **changes}), SystemClock()
+@asynccontextmanager
+async def looking(rig: Rig, **changes: Any) -> AsyncIterator[Lookout]:
+    """A lookout over the instances of a rig's run."""
+    settings = rig.settings(**{"patience_s": 2.0, **changes})
     with look_into(rig.directory) as opened:
         instances = targets_in(opened.journal.outcomes())
-    lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
+    lookout = Lookout(instances, clock=SystemClock(), lost_after_s=settings.reconcile_wait_s)
     gateway = HttpGateway(settings, rig.credentials)
     try:
-        await wait_for_end(lookout.at(Calls(gateway, settings), gateway), clock, timeout_s)
+        yield lookout.at(Calls(gateway, settings), gateway)
     finally:
         await gateway.aclose()
+
+
+async def chase(rig: Rig, *, timeout_s: float | None = 20.0, **changes: Any) -> Lookout:
+    """Follow the run of a rig to its end, or until the time is over."""
+    async with looking(rig, **changes) as lookout:
+        await wait_for_end(lookout, SystemClock(), timeout_s)
     return lookout
 
 

@@ -217,3 +217,17 @@ def test_a_run_without_instances_needs_no_consent(place: Place) -> None:
 
     assert main(["cancel", "r"]) == 0
     assert cancelled(place) == []
+
+
+def test_a_run_that_is_being_followed_can_be_cancelled_and_the_follower_sees_it(place: Place) -> None:
+    with gateway(place, ENDLESS) as (flags, secrets):
+        assert place.call("run", place.jobs([(1, 0), (1, 1), (2, 0)]), *flags, **secrets).returncode == 0
+        with place.start("follow", "r", stderr=subprocess.PIPE, **secrets) as follower:
+            wait_for_calls(place, "list", 1)
+            assert place.call("verify", "r").returncode == 0
+            assert place.call("cancel", "r", "--yes", **secrets).returncode == 0
+            assert follower.wait(PATIENCE_S) == 1
+
+    results = list(csv.DictReader((place.directory / "r/results.csv").read_text().splitlines()))
+    assert [row["instanceStatus"] for row in results] == ["cancel"] * 3
+    assert [bool(row["startedAt"]) for row in results] == [True, False, True]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 import time
 
-from chase import chase, told, truth
+from chase import chase, looking, told, truth
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
@@ -208,3 +208,28 @@ def test_one_time_of_many_flows_is_one_list_and_a_month_of_few_flows_is_a_list_f
 
     assert [window.flow_id for window in plan_windows(one_time, FRONT)] == [None]
     assert [window.flow_id for window in plan_windows(month, FRONT)] == [1, 2, 3]
+
+
+async def test_an_instance_that_the_gateway_stumbles_over_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    fault = '[[faults]]\non = "get"\nkind = "code"\nflows = [3301]\n'
+    hidden = "3301-20240101000000"
+    async with rig(tmp_path, SHORT + fault) as ours:
+        jobs = hourly(12, flows=4)
+        await ours.trigger(jobs)
+        by_hour = ours.sandbox._service._instances._by_hour
+        by_hour[T0 // HOUR] = [each for each in by_hour[T0 // HOUR] if each.instance_id != hidden]
+        lookout = await chase(ours, timeout_s=8.0, patience_s=30.0)
+
+        ends = truth(ours, jobs)
+    assert [each.instance_id for each in lookout.waiting] == [hidden]
+    assert told(lookout.instances) == {each: end for each, end in ends.items() if each != hidden}
+
+
+async def test_long_flows_that_have_ended_are_read_without_pauses(tmp_path: Path) -> None:
+    async with rig(tmp_path, "[durations]\nmedian_s = 0.0\n") as ours:
+        await ours.trigger(hourly(500, flows=2))
+        async with looking(ours) as lookout:
+            while await lookout.look(FRONT):
+                pass
+
+    assert not lookout.waiting
