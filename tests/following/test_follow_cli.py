@@ -13,6 +13,7 @@ import pytest
 from staying import calls_made, gateway, wait_for_calls
 
 from bulk_trigger.cli import main
+from bulk_trigger.sandbox import Ledger
 from bulk_trigger.sightings import INSTANCES
 
 COLUMNS = ["instanceStatus", "startedAt", "endedAt"]
@@ -177,3 +178,31 @@ def test_rows_that_run_again_are_followed_again(place: Place) -> None:
     assert again.returncode == 0, again.stderr
     assert [row["instanceStatus"] for row in results(place)] == ["success", "success"]
     assert place.call("verify", "r").returncode == 0
+
+
+def test_waiting_begins_with_what_the_run_has_used_of_the_rate(place: Place) -> None:
+    """P15: the run and the wait that follows it are one caller."""
+    jobs = place.jobs((flow, 0) for flow in range(1, 16))
+    with gateway(place, "[durations]\nmedian_s = 0.5\n") as (flags, secrets):
+        flags[flags.index("100/s")] = "10/s"
+        assert place.call("run", jobs, *flags, "--wait", **secrets).returncode == 0
+
+    at = sorted(call.mono for call in Ledger.read(place.directory / "ledger.jsonl").calls)
+    assert len(at) > 18
+    assert all(later - first > 0.9 for first, later in zip(at, at[10:], strict=False))
+
+
+def test_a_run_that_is_killed_while_it_waits_has_its_results_and_is_followed_later(place: Place) -> None:
+    jobs = place.jobs((flow, 0) for flow in range(1, 6))
+    with gateway(place, "[durations]\nmedian_s = 1.5\nsigma = 0.0\n") as (flags, secrets):
+        with place.start("run", jobs, *flags, "--wait", stderr=subprocess.PIPE, **secrets) as process:
+            wait_for_calls(place, "list", 1)
+            process.kill()
+            process.wait(PATIENCE_S)
+        assert [row["status"] for row in results(place)] == ["succeeded"] * 5
+        assert place.call("verify", "r").returncode == 0
+        done = place.call("resume", "r", "--wait", **secrets)
+
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stderr
+    assert [row["instanceStatus"] for row in results(place)] == ["success"] * 5
