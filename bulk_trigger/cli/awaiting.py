@@ -76,9 +76,9 @@ def follow_run(  # noqa: PLR0913 - what it takes from the command line
     with look_into(run_dir) as opened:  # not for as long as it waits: one may want to `cancel` meanwhile
         settings = replace(opened.settings, **changes)
         instances = targets_in(opened.journal.outcomes())
+        errand = Errand(opened, console, settings, progress=progress)
         console.tell("follow", f"following {counted(len(instances), 'instance')} of {shown(run_dir)}")
         warn_of_gaps(opened, console)
-        errand = Errand(opened, console, settings, progress=progress)
     lookout = Lookout(instances, clock=clock, lost_after_s=settings.reconcile_wait_s)
 
     async def wait(calls: Calls, gateway: HttpGateway) -> None:

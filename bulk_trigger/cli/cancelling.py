@@ -34,6 +34,7 @@ def cancel_run(
     with look_into(run_dir) as opened:
         settings = replace(opened.settings, **changes)
         instances = targets_in(opened.journal.outcomes())
+        errand = Errand(opened, console, settings, progress=progress)
         warn_of_gaps(opened, console)
         if instances and not yes:
             _ask(opened, len(instances))
@@ -47,7 +48,6 @@ def cancel_run(
         interrupted = None
         try:
             if instances:
-                errand = Errand(opened, console, settings, progress=progress)
                 interrupted = errand.carry_out(cancelling.cancel, counts)
         finally:
             write_cancelled(run_dir, instances, cancelling)

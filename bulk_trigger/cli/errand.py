@@ -35,45 +35,35 @@ class Errand:
     """Does work at the gateway of a run that nobody operates."""
 
     def __init__(self, opened: Opened, console: Console, settings: Settings, *, progress: bool) -> None:
-        """`opened` may be closed before the work begins."""
+        """`opened` may be closed before the work begins. Raises `SettingsError` without credentials."""
+        self._credentials = None if settings.is_sandbox else Credentials(*read_secrets(console.warn))
         longest_s = max((rate.per_s for rate in settings.rates), default=0.0)
         self._earlier = list(earlier_calls(opened.journal, time.time(), longest_s))
-        self._directory = opened.directory
+        self._opened = opened
         self._console = console
         self._settings = settings
-        self._view: View = choose_view(opened, console) if progress else NoView()
+        self._progress = progress
+        self._view: View = NoView()
         self._code: int | None = None  #: of a signal
 
     def carry_out(self, work: Work, counts: Callable[[], tuple[int, int, Mapping[str, int]]]) -> int | None:
         """Work until it is done (None), or until a signal (its exit code).
 
         `counts` gives, for the view: how many instances, how many are over, and the counts by what is shown
-        of them. Raises `SettingsError`, `GatewayError` and what `work` raises.
+        of them. Raises `GatewayError` and what `work` raises.
         """
-        credentials = None
-        if not self._settings.is_sandbox:
-            credentials = Credentials(*read_secrets(self._console.warn))
+        if self._progress:
+            self._view = choose_view(self._opened, self._console)
         try:
-            anyio.run(
-                self._execute,
-                credentials,
-                work,
-                counts,
-                backend_options={"use_uvloop": os.name != "nt"},
-            )
+            anyio.run(self._execute, work, counts, backend_options={"use_uvloop": os.name != "nt"})
         finally:
             self._view.close()
         return self._code
 
-    async def _execute(
-        self,
-        credentials: Credentials | None,
-        work: Work,
-        counts: Callable[[], tuple[int, int, Mapping[str, int]]],
-    ) -> None:
+    async def _execute(self, work: Work, counts: Callable[[], tuple[int, int, Mapping[str, int]]]) -> None:
         with anyio.CancelScope() as self._scope:
             Signals(self._stop, self._scope.cancel).listen()
-            async with reach(self._settings, self._directory, credentials) as gateway:
+            async with reach(self._settings, self._opened.directory, self._credentials) as gateway:
                 calls = self._calls(gateway)
                 self._look(calls, counts, time.monotonic())
                 try:

@@ -206,3 +206,15 @@ def test_a_run_that_is_killed_while_it_waits_has_its_results_and_is_followed_lat
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stderr
     assert [row["instanceStatus"] for row in results(place)] == ["success"] * 5
+
+
+@pytest.mark.parametrize("command", [["follow", "r"], ["cancel", "r", "--yes"]])
+def test_without_credentials_nothing_is_done_and_nothing_written(command: list[str], place: Place) -> None:
+    with gateway(place, "") as (flags, secrets):
+        assert place.call("run", place.jobs([(1, 0)]), *flags, **secrets).returncode == 0
+        before = sorted(path.name for path in (place.directory / "r").iterdir())
+        done = place.call(*command)
+
+    assert done.returncode == 2
+    assert "BULK_TRIGGER_APP_KEY" in done.stderr
+    assert sorted(path.name for path in (place.directory / "r").iterdir()) == before
