@@ -1,4 +1,4 @@
-"""Calls that change nothing: within the rate, with a good token, and patiently.
+"""Calls that may be made again: within the rate, with a good token, and patiently.
 
 A run has its own way to call (`run.dispatch`): it keeps hundreds under way and must know what each one did.
 Here a call that got no usable answer is simply made again.
@@ -7,6 +7,7 @@ Here a call that got no usable answer is simply made again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from typing import TypeVar
 
 import anyio
@@ -48,12 +49,18 @@ class Calls:
         *,
         notice: Callable[[str], None] = lambda _: None,
         clock: Clock | None = None,
+        earlier: Iterable[tuple[float, int]] = (),
     ) -> None:
-        """`notice` is told, in a sentence, when there is something to wait for."""
+        """`notice` is told, in a sentence, when there is something to wait for.
+
+        `earlier`: calls of earlier processes, which the rate counts as well, as (age in seconds, how many).
+        """
         self._gateway = gateway
         self._notice = notice
         self._clock = clock or SystemClock()
         self._limiter = Limiter(settings.rates, self._clock)
+        self._limiter.remember(earlier)
+        self.made = 0  #: calls so far
         self._patience = Patience(settings.patience_s)
         self._patience_s = settings.patience_s
         self._bad = 0  #: replies in a row that were no use
@@ -61,17 +68,22 @@ class Calls:
         self._ahead_s = 0.0  #: how far the gateway's clock is ahead of ours, as far as it mattered
         self._turn = anyio.Lock()  #: the limiter and the token are asked by one at a time
 
+    def paused_for(self) -> float:
+        """Seconds that a pause of the gateway's will still last; 0 without one."""
+        return self._limiter.paused_for()
+
     async def get_ready(self) -> None:
         """Fetch an access token, if there is none. Raises `NoAnswer`."""
         async with self._turn:
             await self._prepare()
 
-    async def ask(self, call: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def ask(self, call: Callable[[], Awaitable[Reply]], *, most: int | None = None) -> Reply:
         """Make the call until it is answered: with a success, or with a refusal of what was asked for.
 
-        Raises `NoAnswer` when it concerns every call (credentials, address), or patience ends.
+        After `most` tries it gives what came of the last. Raises `NoAnswer` when it concerns every call
+        (credentials, address), or patience ends.
         """
-        while True:
+        for number in count(1):
             async with self._turn:
                 await self._prepare()
                 await self._slot()
@@ -87,6 +99,9 @@ class Calls:
                 self._gateway.refuse_token(reply.token)
                 self._refused_tokens |= {reply.token} - {0}
             await self._bear(reply, verdict, fatal=len(self._refused_tokens) >= _TOKENS)
+            if number == most:
+                break
+        return reply
 
     async def ask_all(self, subjects: Iterable[_S], ask: Callable[[_S], Awaitable[_T]]) -> list[_T]:
         """Ask about many subjects, several at a time; gives the answers in their order.
@@ -127,6 +142,7 @@ class Calls:
     async def _slot(self) -> None:
         await self._limiter.admit(1)
         self._limiter.started()
+        self.made += 1
 
     def _good(self) -> None:
         self._patience.good()

@@ -8,7 +8,7 @@ Pure. The look-up itself, with its paging and its waiting, is in `reconcile`.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 import re
 from typing import Any
 
@@ -16,12 +16,39 @@ import msgspec
 
 from .model import Reply
 
-_LIVE = frozenset({0, 2, 3, 5, 6, 9})  #: INIT, RUNNING, SUSPEND, WAIT, READY, RERUN (contract 5.1)
 _NOT_PERMITTED_CODES = frozenset({62103, 99403})
 _NOT_PERMITTED_STATUSES = frozenset({403, 404, 405, 501})
 _REFUSED_CODES = frozenset({62102, 99400, 99404})
 _REFUSED_STATUSES = frozenset({200, 400, 404, 422})  #: that may carry such a code
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+class Status(IntEnum):
+    """Where an instance is, or how it ended (contract 5.1)."""
+
+    FAIL = -1
+    INIT = 0
+    SUCCESS = 1
+    RUNNING = 2
+    SUSPEND = 3
+    INTERNAL_ERROR = 4
+    WAIT = 5
+    READY = 6
+    TIMEOUT = 7
+    CANCEL = 8
+    RERUN = 9
+    SKIP = 10
+
+    @property
+    def word(self) -> str:
+        """The status as it is typed and written: `internal-error`."""
+        return self.name.lower().replace("_", "-")
+
+
+#: What plainly went wrong; an instance that was skipped did not.
+BAD = frozenset({Status.FAIL, Status.INTERNAL_ERROR, Status.TIMEOUT, Status.CANCEL})
+ENDED = BAD | {Status.SUCCESS, Status.SKIP}
+_LIVE = frozenset(Status) - ENDED
 
 
 class Lookup(StrEnum):
@@ -43,11 +70,17 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     start_time: str  #: "" if it has not started
     trigger_time: str
     virtual: bool = False  #: stands for a flow in another one's graph, and was not triggered itself
+    end_time: str = ""  #: "" if it has not ended
 
     @property
     def is_live(self) -> bool:
         """Whether it has not ended yet."""
         return self.status in _LIVE
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended; a status that nobody documents is neither."""
+        return self.status in ENDED
 
 
 def judge_lookup(reply: Reply) -> Lookup:
@@ -126,6 +159,7 @@ def read_instance(entry: Any) -> Instance | None:
         start_time=_text(entry.get("startTime")),
         trigger_time=_text(entry.get("triggerTime")),
         virtual=entry.get("virtual") is True,
+        end_time=_text(entry.get("endTime")),
     )
 
 

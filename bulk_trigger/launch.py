@@ -30,6 +30,7 @@ from .reader import JobList, JobTuples, describe_problems
 from .run import Ending, Run, discard_results, write_outputs
 from .runlock import RunLock
 from .settings import Durability, Settings
+from .sightings import INSTANCES
 from .version import VERSION
 
 #: What `resume` may be given anew (design decision 17); everything else is the run's own for good.
@@ -105,6 +106,7 @@ def create(  # noqa: PLR0913 - what a run is made of
         lock.acquire()
         undo.callback(_remove if not existed else _leave, directory)
         undo.callback(lock.release)
+        (directory / INSTANCES).unlink(missing_ok=True)  # of a run whose journal somebody removed
         journal = Journal.create(
             directory / JOURNAL,
             jobs,

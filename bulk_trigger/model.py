@@ -229,6 +229,16 @@ class Step(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bytes_out: int | None = None
 
 
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """What the gateway last said of a row's instance. Times are epoch milliseconds."""
+
+    row: int
+    instance_id: str
+    status: str  #: `success`, `fail`, `running` ..., or `unknown` if nothing is known of the instance
+    started_ms: int | None = None  #: None too if nobody knows the zone of the gateway's times
+    ended_ms: int | None = None
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended: one line of the results. Times are epoch milliseconds."""
 
@@ -245,4 +255,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sent_ms: int | None = None
     settled_ms: int | None = None
     latency_ms: float | None = None
+    sighting: Sighting | None = None  #: of its instance, if that was followed
     extra: Mapping[str, Any] = {}  #: the input's other columns

@@ -62,6 +62,13 @@ class Catalogue(Gateway, Protocol):
         """Ask for the service's time zone. `Reply.data` holds `{"timezone": "GMT+8"}`."""
 
 
+class Canceller(Gateway, Protocol):
+    """A gateway that also stops what was triggered. The same holds for its calls."""
+
+    async def cancel_instance(self, instance_id: str) -> Reply:
+        """Cancel one instance by its ID."""
+
+
 class InstanceQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of List Flow Instances (contract 5.3). The window is half-open, in epoch milliseconds."""
 

@@ -86,6 +86,11 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
             return f"paused by the gateway, for another {format_duration(self.paused_s)}"
         return f"waits for {self.held_up}, {format_duration(self.held_up_s)}" if self.held_up else ""
 
+    @property
+    def line(self) -> str:
+        """The run in one line of plain text."""
+        return progress_line(self)
+
     def facts(self) -> dict[str, Any]:
         """The numbers for a program, under the names of progress.json."""
         return {
@@ -103,6 +108,53 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
             "etaSeconds": None if self.eta_s is None else round(self.eta_s),
             "pausedSeconds": round(self.paused_s, 1),
             "waitingFor": self.held_up,
+        }
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a command is that works on many instances, at one moment."""
+
+    total: int
+    ended: int
+    counts: Mapping[str, int]  #: instances by what is shown of them, in that order
+    calls: int
+    elapsed_s: float
+    paused_s: float  #: how long the gateway's pause still lasts
+
+    @property
+    def share(self) -> float:
+        """Of what has ended, from 0 to 1."""
+        return self.ended / self.total if self.total else 1.0
+
+    @property
+    def percent(self) -> str:
+        """The same for people; never 100 before the end."""
+        return f"{int(self.share * 100)}%"
+
+    @property
+    def waits(self) -> str:
+        """What it waits for; "" while it goes on."""
+        return f"paused by the gateway, for another {format_duration(self.paused_s)}" if self.paused_s else ""
+
+    @property
+    def line(self) -> str:
+        """All of it in one line of plain text."""
+        parts = [
+            f"{format_duration(self.elapsed_s)}: {self.percent} ({self.ended:,} of {self.total:,} instances)",
+            *(f"{word} {count:,}" for word, count in self.counts.items()),
+            self.waits,
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def facts(self) -> dict[str, Any]:
+        """The numbers for a program."""
+        return {
+            "instances": self.total,
+            "ended": self.ended,
+            "counts": dict(self.counts),
+            "calls": self.calls,
+            "elapsedSeconds": round(self.elapsed_s, 1),
+            "pausedSeconds": round(self.paused_s, 1),
         }
 
 
@@ -157,7 +209,7 @@ class Watch:
 class View(Protocol):
     """Shows a run to somebody. `show` is called a few times per second."""
 
-    def show(self, glance: Glance) -> None:
+    def show(self, glance: Glance | Count) -> None:
         """Show the numbers of this moment."""
 
     def close(self) -> None:
@@ -167,7 +219,7 @@ class View(Protocol):
 class NoView:
     """For `--quiet` and `--no-progress`."""
 
-    def show(self, glance: Glance) -> None:
+    def show(self, glance: Glance | Count) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -182,7 +234,7 @@ class LineView:
         self._next_s = LINE_EVERY_S
         self._paused = False
 
-    def show(self, glance: Glance) -> None:
+    def show(self, glance: Glance | Count) -> None:
         """Say a line when it is time, and when a pause begins or ends."""
         if bool(glance.paused_s) != self._paused:
             self._paused = bool(glance.paused_s)
@@ -190,7 +242,7 @@ class LineView:
             self._tell(event, text, glance.facts())
         elif glance.elapsed_s >= self._next_s:
             self._next_s = glance.elapsed_s + LINE_EVERY_S
-            self._tell("progress", progress_line(glance), glance.facts())
+            self._tell("progress", glance.line, glance.facts())
 
     def close(self) -> None:
         """Lines stay where they are."""

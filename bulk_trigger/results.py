@@ -10,24 +10,24 @@ own columns go through unchanged.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 from itertools import islice
 import re
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from .cells import carried_cell, clean, code_cell, iso_time
+from .csv_text import csv_lines
 from .files import WholeFile
 from .model import State
+from .sightings import with_sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .header import Header
-    from .model import Outcome
+    from .model import Outcome, Sighting
 
 COLUMNS = (
     "row",
@@ -44,6 +44,8 @@ COLUMNS = (
     "settledAt",
     "latencyMs",
 )
+#: After these, if the run's instances were followed.
+INSTANCE_COLUMNS = ("instanceStatus", "startedAt", "endedAt")
 TRIO = ("status", "code", "message")  #: what a list of rows to run again has after the input's own columns
 _DONE_ALREADY = frozenset({"exists", "duplicate"})
 _PLAIN_ID = re.compile(r"[0-9][0-9-]{0,99}")
@@ -61,27 +63,39 @@ class Table(Protocol):
 
 
 class CsvResults:
-    """The results as CSV."""
+    """The results as CSV; `followed`: with the columns of the instances."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, *, followed: bool = False) -> None:
         self._extra = header.input.extra_columns
+        self._followed = followed
 
     def head(self) -> bytes:
         """Give the line of column names."""
-        return _csv([(*COLUMNS, *map(_own_name, self._extra))])
+        columns = COLUMNS + INSTANCE_COLUMNS * self._followed
+        return csv_lines([(*columns, *(_own_name(name, columns) for name in self._extra))])
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one line for each outcome."""
-        if not self._extra and all(lines := [_success(outcome) for outcome in outcomes]):
+        plain = not (self._extra or self._followed)
+        if plain and all(lines := [_success(outcome) for outcome in outcomes]):
             return b"".join(lines)
-        return _csv([(*_cells(outcome), *_carried(outcome, self._extra)) for outcome in outcomes])
+        return csv_lines(
+            [
+                (*_cells(outcome), *self._instance_cells(outcome), *_carried(outcome, self._extra))
+                for outcome in outcomes
+            ]
+        )
+
+    def _instance_cells(self, outcome: Outcome) -> tuple[str | None, ...]:
+        return tuple(_instance(outcome).values()) if self._followed else ()
 
 
 class JsonResults:
-    """The results as JSONL."""
+    """The results as JSONL; `followed`: with the columns of the instances."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, followed: bool = False) -> None:
         self._encoder = msgspec.json.Encoder()
+        self._followed = followed
 
     def head(self) -> bytes:
         """Give nothing: every line names its columns."""
@@ -89,7 +103,7 @@ class JsonResults:
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one object for each outcome."""
-        return self._encoder.encode_lines([_record(outcome) for outcome in outcomes])
+        return self._encoder.encode_lines([_record(outcome, self._followed) for outcome in outcomes])
 
 
 class RowsAgain:
@@ -103,12 +117,12 @@ class RowsAgain:
 
     def head(self) -> bytes:
         """Give the line of column names."""
-        return _csv([(*self._columns, *TRIO)])
+        return csv_lines([(*self._columns, *TRIO)])
 
     def lines(self, outcomes: list[Outcome]) -> bytes:
         """Give one line for each outcome that is wanted here."""
         wanted = [outcome for outcome in outcomes if self._wanted(outcome)]
-        return _csv([self._cells(outcome) for outcome in wanted]) if wanted else b""
+        return csv_lines([self._cells(outcome) for outcome in wanted]) if wanted else b""
 
     def _cells(self, outcome: Outcome) -> list[object]:
         names = self._input.flow_column, self._input.time_column
@@ -138,20 +152,26 @@ def is_unknown(outcome: Outcome) -> bool:
     return outcome.state is State.UNKNOWN
 
 
-def write_results(
+def write_results(  # noqa: PLR0913 - all files come from one pass
     outcomes: Iterable[Outcome],
     header: Header,
     results: Iterable[Path],
     *,
     failed: Path | None = None,
     unknown: Path | None = None,
+    sightings: dict[int, Sighting] | None = None,
 ) -> None:
     """Write all files in one pass, and put them into their places when all are complete.
+
+    `sightings`: what is known of the rows' instances, if the run was followed.
 
     The ending says the form of results: `.jsonl`, `.ndjson` and `.json` are JSONL, anything else is CSV.
     Raises `OSError`.
     """
-    tables: dict[Path, Table] = {path: _table(path, header) for path in results}
+    followed = sightings is not None
+    if sightings is not None:
+        outcomes = with_sightings(outcomes, sightings)
+    tables: dict[Path, Table] = {path: _table(path, header, followed) for path in results}
     if failed:
         tables[failed] = RowsAgain(header, is_failed)
     if unknown:
@@ -165,42 +185,27 @@ def write_results(
                 file.write(table.lines(chunk))
 
 
-def result_lines(outcomes: Iterable[Outcome]) -> Iterator[bytes]:
-    """Give the results as JSONL, one line at a time."""
-    table = JsonResults()
+def result_lines(
+    outcomes: Iterable[Outcome], sightings: dict[int, Sighting] | None = None
+) -> Iterator[bytes]:
+    """Give the results as JSONL, one line at a time; `sightings` as in `write_results`."""
+    table = JsonResults(followed=sightings is not None)
+    if sightings is not None:
+        outcomes = with_sightings(outcomes, sightings)
     for outcome in outcomes:
         yield table.lines([outcome])
 
 
-def _table(path: Path, header: Header) -> Table:
-    return JsonResults() if path.suffix.lower() in {".jsonl", ".ndjson", ".json"} else CsvResults(header)
+def _table(path: Path, header: Header, followed: bool) -> Table:
+    if path.suffix.lower() in {".jsonl", ".ndjson", ".json"}:
+        return JsonResults(followed=followed)
+    return CsvResults(header, followed=followed)
 
 
 def _chunks(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
     remaining = iter(outcomes)
     while chunk := list(islice(remaining, _CHUNK)):
         yield chunk
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> bytes:
-    """Write rows as CSV that every reader takes, ours too.
-
-    A field with a lone CR, which older Pythons forget to quote, makes its row quoted; a NUL is shown as JSON
-    has it, for no CSV file may hold one.
-    """
-    text = _write(rows)
-    if "\r" in text:
-        text = "".join(
-            _write([row], csv.QUOTE_ALL if any("\r" in str(cell) for cell in row) else csv.QUOTE_MINIMAL)
-            for row in rows
-        )
-    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace")
-
-
-def _write(rows: Iterable[Sequence[object]], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
-    return text.getvalue()
 
 
 def _success(outcome: Outcome) -> bytes:
@@ -242,7 +247,16 @@ def _cells(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
-def _record(outcome: Outcome) -> dict[str, Any]:
+def _instance(outcome: Outcome) -> dict[str, str | None]:
+    """What is known of the instance, by the names of its columns."""
+    seen = outcome.sighting
+    if seen is None:
+        return dict.fromkeys(INSTANCE_COLUMNS)
+    times = (None if ms is None else iso_time(ms) for ms in (seen.started_ms, seen.ended_ms))
+    return dict(zip(INSTANCE_COLUMNS, (clean(seen.status, cell=True), *times), strict=True))
+
+
+def _record(outcome: Outcome, followed: bool) -> dict[str, Any]:
     latency = outcome.latency_ms
     record = {
         "row": outcome.row,
@@ -259,13 +273,16 @@ def _record(outcome: Outcome) -> dict[str, Any]:
         "settledAt": None if outcome.settled_ms is None else iso_time(outcome.settled_ms),
         "latencyMs": None if latency is None else round(latency, 1),
     }
+    if followed:
+        record |= _instance(outcome)
+    columns = COLUMNS + INSTANCE_COLUMNS * followed
     for name, value in outcome.extra.items():
-        record[_own_name(name)] = value
+        record[_own_name(name, columns)] = value
     return record
 
 
-def _own_name(column: str) -> str:
-    return f"input.{column}" if column in COLUMNS else column
+def _own_name(column: str, ours: Sequence[str]) -> str:
+    return f"input.{column}" if column in ours else column
 
 
 def _carried(outcome: Outcome, columns: tuple[str, ...]) -> list[str]:

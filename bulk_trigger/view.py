@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import sys
 
 from rich.console import Console, Group, RenderableType
@@ -10,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .progress import Glance
+from .progress import Count, Glance
 
 _STYLES = {"succeeded": "green", "failed": "red", "skipped": "yellow", "invalid": "red", "unknown": "magenta"}
 _GAP = "   "
@@ -32,7 +33,7 @@ class LiveView:
         )
         self._live.start()
 
-    def show(self, glance: Glance) -> None:
+    def show(self, glance: Glance | Count) -> None:
         """Draw the numbers of this moment."""
         self._live.update(draw(glance, self._title, self._console.width), refresh=True)
 
@@ -45,37 +46,46 @@ class LiveView:
         self._live.stop()
 
 
-def draw(glance: Glance, title: str, width: int) -> RenderableType:
+def draw(glance: Glance | Count, title: str, width: int) -> RenderableType:
     """Lay a moment out for a terminal of that width; no line is ever longer."""
-    lines = [_head(glance, title, width), _rows(glance), _pace(glance)]
-    if glance.longest and glance.left:
-        flow, rows = glance.longest
-        lines.append(_line(f"longest flow left: {flow:d}, {rows:,} rows", style="dim"))
+    if isinstance(glance, Count):
+        figures = f"{glance.percent:>4} {glance.ended:,} of {glance.total:,}"
+        lines = [_head(glance.share, figures, title, width), _counts(glance.counts)]
+    else:
+        figures = f"{glance.percent:>4} {glance.ended:,} of {glance.rows:,}"
+        eta = f"{_GAP}{glance.eta}" if glance.eta else ""
+        lines = [_head(glance.share, figures + eta, title, width), _rows(glance), _pace(glance)]
+        if glance.longest and glance.left:
+            flow, rows = glance.longest
+            lines.append(_line(f"longest flow left: {flow:d}, {rows:,} rows", style="dim"))
     if glance.waits:
         lines.append(_line(glance.waits, style="yellow"))
     return Group(*lines)
 
 
-def _head(glance: Glance, title: str, width: int) -> RenderableType:
-    figures = f"{glance.percent:>4} {glance.ended:,} of {glance.rows:,}"
+def _head(share: float, figures: str, title: str, width: int) -> RenderableType:
     name = title if len(title) <= width // 4 else title[: width // 4 - 1] + "…"
-    eta = f"{_GAP}{glance.eta}" if glance.eta else ""
-    room = width - len(name) - len(figures) - len(eta) - 4
+    room = width - len(name) - len(figures) - 4
     table = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=max(glance.rows, 1), completed=glance.ended, width=max(min(room, _BAR_MAX), 8))
-    table.add_row(Text(name, style="bold"), bar, Text(figures + eta))
+    bar = ProgressBar(total=1.0, completed=share, width=max(min(room, _BAR_MAX), 8))
+    table.add_row(Text(name, style="bold"), bar, Text(figures))
     for column in table.columns:
         column.no_wrap = True
     return table
 
 
 def _rows(glance: Glance) -> Text:
-    text = _line("")
-    for state, count in glance.counts.items():
-        text.append(f"{state} {count:,}{_GAP}", style=_STYLES[state])
+    text = _counts(glance.counts)
     if glance.in_doubt:
         text.append(f"in doubt {glance.in_doubt:,}{_GAP}", style="magenta")
     return text.append(f"left {glance.left:,}")
+
+
+def _counts(counts: Mapping[str, int]) -> Text:
+    text = _line("")
+    for word, count in counts.items():
+        text.append(f"{word} {count:,}{_GAP}", style=_STYLES.get(word, ""))
+    return text
 
 
 def _pace(glance: Glance) -> Text:

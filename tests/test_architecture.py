@@ -20,15 +20,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: A file or package imports only from the layers above its own, never from its own.
 LAYERS = (
     # words and values that know nothing of each other
-    {"errors", "version", "model", "cells", "masking", "sandbox"},
+    {"errors", "version", "model", "cells", "csv_text", "masking", "sandbox"},
     # decisions and small tools over them
     {"ports", "quantities", "files", "verdicts", "instances", "lanes", "health"},
     {"settings", "reconcile", "runlock", "recap"},
-    {"limiter", "retry", "header", "totals"},
+    {"limiter", "retry", "header", "totals", "sightings"},
     {"calls"},
+    {"listing"},
     # the stages at the rim
     {"reader", "gateway", "journal", "results", "summary"},
-    {"child", "planning"},
+    {"child", "planning", "following"},
     # the run
     {"run"},
     # what people and programs use

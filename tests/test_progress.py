@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from bulk_trigger.model import State
-from bulk_trigger.progress import LINE_EVERY_S, Glance, LineView, Watch, progress_line
+from bulk_trigger.progress import LINE_EVERY_S, Count, Glance, LineView, Watch, progress_line
 from bulk_trigger.recap import headline, next_steps, recap
 from bulk_trigger.run import Run
 from bulk_trigger.run.tally import Tally
@@ -48,7 +48,7 @@ def glance(**changes: Any) -> Glance:
     return Glance(**{**usual, **changes})
 
 
-def drawn(shown: Glance, width: int, title: str = "jobs.csv") -> list[str]:
+def drawn(shown: Glance | Count, width: int, title: str = "jobs.csv") -> list[str]:
     """The lines of the live view."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     with console.capture() as capture:
@@ -88,6 +88,27 @@ def test_no_line_is_wider_than_the_terminal(
 
     assert max(map(len, lines)) <= width
     assert len(lines) == (5 if shown.left else 4)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_instances_are_shown_in_two_lines_and_told_in_one(width: int) -> None:
+    shown = Count(
+        total=5000,
+        ended=2100,
+        counts={"waiting": 2800, "running": 100, "succeeded": 2080, "failed": 20},
+        calls=61,
+        elapsed_s=114.0,
+        paused_s=0.0,
+    )
+
+    lines = drawn(shown, width, "jobs.csv")
+
+    assert lines[0].rstrip().endswith("42% 2,100 of 5,000")
+    assert "  waiting 2,800   running 100   succeeded 2,080   failed 20".startswith(lines[1].rstrip("… "))
+    assert max(map(len, lines)) <= width
+    assert shown.line == (
+        "1m 54s: 42% (2,100 of 5,000 instances), waiting 2,800, running 100, succeeded 2,080, failed 20"
+    )
 
 
 def test_the_live_view_leaves_nothing_behind() -> None:

@@ -17,11 +17,12 @@ import msgspec
 import pytest
 
 from bulk_trigger.cells import carried_cell, clean, code_cell, iso_time
+from bulk_trigger.csv_text import csv_lines
 from bulk_trigger.errors import SettingsError
 from bulk_trigger.files import WholeFile, check_target, write_progress
 from bulk_trigger.journal import Journal
 from bulk_trigger.model import BadRow, Job, Outcome, Row, State
-from bulk_trigger.results import COLUMNS, _cells, _csv, _success, result_lines, write_results
+from bulk_trigger.results import COLUMNS, _cells, _success, result_lines, write_results
 from bulk_trigger.settings import Durability
 from bulk_trigger.summary import summarise, write_summary
 
@@ -134,7 +135,7 @@ def test_text_of_the_gateway_is_inert_and_text_of_the_user_unchanged(files: dict
     )
 )
 def test_the_short_way_to_a_line_gives_the_same_line(outcome: Outcome) -> None:
-    assert (_success(outcome) or _csv([_cells(outcome)])) == _csv([_cells(outcome)])
+    assert (_success(outcome) or csv_lines([_cells(outcome)])) == csv_lines([_cells(outcome)])
 
 
 def test_jsonl_has_the_same_keys_and_the_raw_values_of_the_input(files: dict[str, bytes]) -> None:

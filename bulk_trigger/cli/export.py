@@ -30,6 +30,7 @@ def export(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
     """
     from ..launch import look_into  # noqa: PLC0415 - the engine, which --help does without
     from ..results import write_results  # noqa: PLC0415 - as above
+    from ..sightings import read_sightings  # noqa: PLC0415 - as above
     from .lines import print_results  # noqa: PLC0415 - as above
     from .merge import STDIN, output_files  # noqa: PLC0415 - as above
 
@@ -41,9 +42,10 @@ def export(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
     for file in files:
         check_target(file, force=flags["force"])
     with look_into(run_dir) as opened:
+        sightings = read_sightings(run_dir)
         if files:
-            write_results(opened.journal.outcomes(), opened.header, files)
+            write_results(opened.journal.outcomes(), opened.header, files, sightings=sightings)
         if stream:
-            print_results(opened.journal.outcomes())
+            print_results(opened.journal.outcomes(), sightings)
         console.tell("exported", f"{counted(opened.header.rows, 'row')} to {', '.join(places)}")
     return 0

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import sys
 from threading import Thread
 
-from ..model import Outcome
+from ..model import Outcome, Sighting
 from ..results import JsonResults, result_lines
 from .console import silence_stdout
 
@@ -58,8 +58,11 @@ class Lines:
             self._closed()
 
 
-def print_results(outcomes: Iterable[Outcome]) -> None:
-    """Write outcomes as JSONL to standard output. Raises `BrokenPipeError` when nobody reads any more."""
-    for line in result_lines(outcomes):
+def print_results(outcomes: Iterable[Outcome], sightings: dict[int, Sighting] | None = None) -> None:
+    """Write outcomes as JSONL to standard output, with what was seen of their instances.
+
+    Raises `BrokenPipeError` when nobody reads any more.
+    """
+    for line in result_lines(outcomes, sightings):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()

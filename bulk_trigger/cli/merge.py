@@ -74,16 +74,19 @@ def _shared(ctx: click.Context, *, sends: bool) -> dict[str, Any]:
 
 
 def changes_of(ctx: click.Context) -> dict[str, Any]:
-    """Give what `resume` was given anew, under the names of the settings. Raises `SettingsError`."""
-    flags = ctx.params
+    """Give what a command about a run was given anew, under the names of the settings.
+
+    Raises `SettingsError`.
+    """
+    given = {name: value for name, value in ctx.params.items() if value is not None}
     changes = {
-        "in_flight": flags["in_flight"],
-        "timeout_s": flags["timeout"],
-        "patience_s": flags["patience"],
-        "reconcile_wait_s": flags["reconcile_wait"],
-        "drain_s": flags["drain"],
-        "durability": Durability(flags["durability"]) if flags["durability"] else None,
-        "rates": read_rates(flags["rate"]) if flags["rate"] else None,
+        "in_flight": given.get("in_flight"),
+        "timeout_s": given.get("timeout"),
+        "patience_s": given.get("patience"),
+        "reconcile_wait_s": given.get("reconcile_wait"),
+        "drain_s": given.get("drain"),
+        "durability": Durability(given["durability"]) if "durability" in given else None,
+        "rates": read_rates(given["rate"]) if given.get("rate") else None,
     }
     return {name: value for name, value in changes.items() if value is not None}
 

@@ -13,7 +13,7 @@ import click
 
 from .console import Console
 from .help import flag, path, together
-from .kinds import LIMIT, ROWS
+from .kinds import DURATION, LIMIT, ROWS
 from .pace import PACE
 from .secrets import WHY_NOT
 from .toml import use_config
@@ -93,6 +93,23 @@ DISPLAY = together(
         callback=_on_console("as_json"),
         help="json: each line on standard error is an object.",
     ),
+)
+
+WAIT_TIMEOUT = flag(
+    "Waiting",
+    "--wait-timeout",
+    type=DURATION,
+    metavar="DURATION",
+    help="Wait no longer than that for instances to end: 30m, 2h.  [default: until all have ended]",
+)
+WAIT = together(
+    flag(
+        "Waiting",
+        "--wait",
+        is_flag=True,
+        help="Wait until the triggered instances have ended, as `follow` does; 1 if some failed.",
+    ),
+    WAIT_TIMEOUT,
 )
 
 JSON = flag("Output", "--json", is_flag=True, help="Print JSON.")
@@ -199,6 +216,7 @@ RUN = together(
     INPUT,
     PACE,
     POLICY,
+    WAIT,
     OUTPUT,
     flag("Output", "--run-dir", type=path(), metavar="DIR", help="[default: runs/<stem>-<UTC time>]"),
     flag(

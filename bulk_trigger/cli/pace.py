@@ -70,5 +70,7 @@ def _pace(*, anew: bool, of: Collection[str] = ()) -> Decorator:
 
 PACE = _pace(anew=False)
 PACE_ANEW = _pace(anew=True)
+#: Of commands about a run that only ask its gateway.
+PACE_OF_READS_ANEW = _pace(anew=True, of={"--rate", "--timeout", "--patience"})
 #: Of commands that only ask the gateway.
 PACE_OF_READS = _pace(anew=False, of={"--rate", "--in-flight", "--timeout", "--patience"})

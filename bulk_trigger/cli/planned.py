@@ -12,9 +12,10 @@ import click
 from ..calls import Calls
 from ..errors import InputError, SettingsError
 from ..files import check_target
+from ..instances import BAD
 from ..planning.cadence import ByCron, Cadence, Dst, every
 from ..planning.cron import Dialect, parse_cron
-from ..planning.failed import USUAL, read_statuses
+from ..planning.failed import read_statuses
 from ..planning.history import History
 from ..planning.plan import Plan, Totals, due, in_order, with_business_date
 from ..planning.ranges import Range, make_range
@@ -97,7 +98,7 @@ def _span(flags: Flags, zone: Zone) -> Range:
 
 
 async def _ask(flags: Flags, flow_ids: Sequence[int], calls: Calls, gateway: Catalogue) -> Plan:
-    statuses = read_statuses(flags["status"]) if flags["status"] else USUAL
+    statuses = read_statuses(flags["status"]) if flags["status"] else BAD
     from_flow = flags["cron_from_flow"]
     if from_flow and not flags["timezone"]:
         zone = await ask_zone(calls, gateway)

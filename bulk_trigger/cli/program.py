@@ -28,6 +28,8 @@ COMMANDS = {
     "check": "Say what `run` would do; send nothing.",
     "doctor": "Say what would keep `run` from working, before the first send.",
     "plan": "Make a job list: from a schedule, or of what is missing or failed.",
+    "follow": "Wait until the instances that a run triggered have ended.",
+    "cancel": "Cancel what a run triggered and has not ended.",
     "status": "Say where a run stands.",
     "verify": "Prove the accounting of a run.",
     "export": "Write the results of a run again, whole or partial.",

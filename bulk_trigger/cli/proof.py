@@ -13,6 +13,7 @@ import msgspec
 from ..launch import Opened
 from ..model import ENDINGS
 from ..results import write_results
+from ..sightings import read_sightings
 from ..summary import summarise
 
 RESULTS, FAILED, UNKNOWN, SUMMARY = "results.csv", "failed.csv", "unknown.csv", "summary.json"
@@ -75,6 +76,7 @@ def _results(opened: Opened, left: int) -> list[str]:
             [again / RESULTS],
             failed=again / FAILED,
             unknown=again / UNKNOWN,
+            sightings=read_sightings(opened.directory),
         )
         pairs = [(opened.directory / name, again / name) for name in (RESULTS, FAILED, UNKNOWN)]
         return [problem for theirs, ours in pairs if (problem := _difference(theirs, ours))]

@@ -13,7 +13,7 @@ from ..model import ENDINGS, RERUN, State
 from ..recap import counted, headline, resume_command
 from .console import Console
 from .help import FROM_ENVIRONMENT, Command, flag, path, together
-from .options import DISPLAY, OUTPUT
+from .options import DISPLAY, OUTPUT, WAIT
 from .pace import PACE_ANEW
 from .run import describe
 from .secrets import read_secrets
@@ -37,6 +37,7 @@ _DIRECTORY = click.argument("run_dir", type=path(file_okay=False))
     ),
     OUTPUT,
     PACE_ANEW,
+    WAIT,
     DISPLAY,
 )
 @click.pass_context
@@ -51,23 +52,29 @@ def resume(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
       bulk-trigger resume runs/jobs-20261123T100000Z --rerun unknown
     """
     from ..launch import look_into, reopen  # noqa: PLC0415 - the engine, which --help does without
+    from .awaiting import check_wait, wait_after  # noqa: PLC0415 - as above
     from .lines import print_results  # noqa: PLC0415 - as above
     from .merge import changes_of, output_files  # noqa: PLC0415 - as above
     from .session import Session  # noqa: PLC0415 - as above
 
     console = ctx.ensure_object(Console)
+    check_wait(ctx)
     outputs, stream = output_files(flags["output"])
     rerun = _states(flags["rerun"])
     for output in outputs:
         check_target(output, force=flags["force"])
     with look_into(run_dir) as finished:
-        if not _work(finished, rerun):
+        work = _work(finished, rerun)
+        if not work:
             if stream:
                 print_results(finished.journal.outcomes())
-            return _nothing_to_do(finished, outputs, console)
-        if not finished.settings.is_sandbox:
+            code = _nothing_to_do(finished, outputs, console)
+        elif not finished.settings.is_sandbox:
             read_secrets(lambda _: None)  # without them, no session should begin
-    with reopen(run_dir, changes_of(ctx), rerun=rerun) as opened:
+    changes = changes_of(ctx)
+    if not work:
+        return wait_after(code, run_dir, console, flags, changes=changes, outputs=outputs)
+    with reopen(run_dir, changes, rerun=rerun) as opened:
         left = sum(count for state, count in opened.journal.counts().items() if state not in ENDINGS)
         console.tell(
             "start",
@@ -78,7 +85,8 @@ def resume(ctx: click.Context, /, run_dir: Path, **flags: Any) -> int:
             left=left,
         )
         session = Session(opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"])
-        return session.carry_out()
+        code = session.carry_out()
+    return wait_after(code, run_dir, console, flags, changes=changes, outputs=outputs)
 
 
 def _states(text: str | None) -> tuple[State, ...]:

@@ -55,10 +55,12 @@ def run(ctx: click.Context, /, jobs: str, **flags: Any) -> int:
 
         return tell_check(ctx, jobs, as_json=False)
     from ..launch import create  # noqa: PLC0415 - the engine, which --help does without
+    from .awaiting import check_wait, wait_after  # noqa: PLC0415 - as above
     from .merge import job_list, output_files, settings_of  # noqa: PLC0415 - as above
     from .session import Session  # noqa: PLC0415 - as above
 
     console = ctx.ensure_object(Console)
+    check_wait(ctx)
     settings = settings_of(ctx)
     if not settings.is_sandbox:
         read_secrets(lambda _: None)  # a long import should not end in "no credentials"
@@ -82,7 +84,8 @@ def run(ctx: click.Context, /, jobs: str, **flags: Any) -> int:
             rows=opened.header.rows,
         )
         session = Session(opened, console, outputs=outputs, stream=stream, progress=not flags["no_progress"])
-        return session.carry_out()
+        code = session.carry_out()
+    return wait_after(code, directory, console, flags, changes={}, outputs=outputs)
 
 
 def describe(header: Header, settings: Settings) -> str:

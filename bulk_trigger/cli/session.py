@@ -43,7 +43,7 @@ class Session:
         self._opened = opened
         self._console = console
         self._outputs = outputs
-        self._view = _choose_view(opened, console, stream=stream) if progress else NoView()
+        self._view = choose_view(opened, console, stream=stream) if progress else NoView()
         self._lines = Lines(self._unread) if stream else None
         self._run: Run | None = None
         self._watch: Watch | None = None
@@ -150,7 +150,8 @@ class Session:
         self._console.tell("summary", text, always=True, **facts, summary=ending.summary)
 
 
-def _choose_view(opened: Opened, console: Console, *, stream: bool) -> View:
+def choose_view(opened: Opened, console: Console, *, stream: bool = False) -> View:
+    """The view for what listens on standard error; `stream`: results go to standard output meanwhile."""
     if console.quiet:
         return NoView()
     if console.as_json or not _is_live_terminal(stream=stream):

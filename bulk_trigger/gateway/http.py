@@ -102,6 +102,7 @@ class HttpGateway:
             url = address(self._origin, self._service + "/flows", params)
             self._direct = DirectWire(url, **times, clock=self._clock, tls=tls)
         self._search = self._endpoint("POST", "/flowInstances", {"action": "search", **self._ids})
+        self._cancel = self._endpoint("POST", "/flowInstances", {"action": "cancel", **self._ids})
         self._time = self._endpoint("GET", "/time", {"action": "getCurrentTime"})
 
     def __repr__(self) -> str:
@@ -168,6 +169,10 @@ class HttpGateway:
             "pagination": {"pageNo": query.page, "pageSize": query.page_size},
         }
         return await self._call(self._search, orjson.dumps(body))
+
+    async def cancel_instance(self, instance_id: str) -> Reply:
+        """Cancel one instance by its ID."""
+        return await self._call(self._cancel, orjson.dumps({"flowInstId": instance_id}))
 
     async def get_flow(self, flow_id: int) -> Reply:
         """Ask what is known about a flow."""

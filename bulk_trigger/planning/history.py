@@ -18,16 +18,16 @@ from msgspec.structs import replace
 from ..calls import Calls
 from ..cells import clean
 from ..errors import GatewayError, SettingsError
-from ..instances import Instance, Lookup, count_in, instances_in, judge_lookup
-from ..model import MINUTE_MS, Reply
+from ..instances import Instance
+from ..listing import TYPES, read_pages
+from ..model import MINUTE_MS
 from ..ports import Catalogue, InstanceQuery
-from ..reconcile import PAGES, Pages, is_no_page
+from ..reconcile import Pages
 from .moments import Past, learn_zone, trigger_ms
 from .ranges import Range
 from .schedules import ask_zone
 
 _READS = 3  #: of a list that contradicts itself: instances may come up while it is read
-_TYPES = (0, 1, 2)  #: manual, periodic, temporary; each is a list of its own
 _WINDOW_MS = 31 * 86_400_000  #: of one list, if it is of one flow
 _WIDE_WINDOW_MS = 86_400_000  #: if it is of all flows
 _EVERY_FLOW = ""
@@ -59,7 +59,7 @@ class History:
     async def _read_flow(self, span: Range, flow_id: int | None) -> list[Instance]:
         found: dict[tuple[str, str], Instance] = {}
         for window in _windows(span, _WIDE_WINDOW_MS if flow_id is None else _WINDOW_MS):
-            for kind in _TYPES:
+            for kind in TYPES:
                 query = InstanceQuery(
                     expression=_EVERY_FLOW if flow_id is None else f"{flow_id}-",
                     type=kind,
@@ -94,24 +94,16 @@ class History:
     async def _read_pages(self, query: InstanceQuery) -> tuple[Pages, str]:
         """Read a list to its end; the text says why something may be missing."""
         pages = Pages()
-        for number in range(PAGES):
-            page = replace(query, page=number)
-            reply = await self._calls.ask(partial(self._gateway.list_instances, page))
-            instances = instances_in(reply)
-            if instances is None:
-                if judge_lookup(reply) is Lookup.NOT_PERMITTED:
-                    raise GatewayError(
-                        f"the gateway does not permit to list instances ({_said(reply)}); "
-                        "without that nobody can say what is missing or failed"
-                    )
-                if number > 0 or not is_no_page(reply):
-                    return pages, f"page {number} is refused ({_said(reply)})"
-                pages.starts_at_1 = True
-                continue
-            pages.add(number, instances, count_in(reply))
+        pages.starts_at_1 = True  # unless page 0 comes
+        async for page in read_pages(self._calls, self._gateway, query):
+            if page.refused:
+                return pages, page.refused
+            if page.number == 0:
+                pages.starts_at_1 = False
+            pages.add(page.number, page.instances, page.count)
             if pages.repeats:
                 return pages, pages.contradiction
-            if number > 0 and not instances:
+            if page.number > 0 and not page.instances:
                 return pages, pages.contradiction or self._first_page(pages)
         return pages, "it has no end"
 
@@ -153,7 +145,3 @@ def _other_size(pages: Pages) -> int:
 
 def _ids(pages: Pages) -> list[str]:
     return sorted(each.instance_id for each in pages.instances)
-
-
-def _said(reply: Reply) -> str:
-    return clean(f"{reply.code if reply.code is not None else reply.status} {reply.message}").strip()

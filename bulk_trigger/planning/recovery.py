@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 import heapq
 
+from ..instances import Status
 from ..recap import counted
-from .failed import COLUMNS, Status, find_failed
+from .failed import COLUMNS, find_failed
 from .missing import find_missing
 from .moments import Past
 from .plan import Plan, PlannedJob, in_order

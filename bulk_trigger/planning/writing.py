@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-import csv
-from io import StringIO
 from itertools import islice
 from pathlib import Path
 import sys
@@ -12,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from ..csv_text import csv_lines
 from ..files import WholeFile
 from .plan import PlannedJob
 
@@ -39,17 +38,9 @@ def write_jobs(
 
 
 def _csv(jobs: Iterator[PlannedJob], columns: Sequence[str]) -> Iterator[bytes]:
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*OURS, *columns])
-    while True:
-        block = list(islice(jobs, _BLOCK))
-        table.writerows((job.flow_id, job.trigger_time_ms, *job.more) for job in block)
-        yield text.getvalue().encode()
-        if not block:
-            return
-        text.seek(0)
-        text.truncate()
+    yield csv_lines([[*OURS, *columns]])
+    while block := list(islice(jobs, _BLOCK)):
+        yield csv_lines([(job.flow_id, job.trigger_time_ms, *job.more) for job in block])
 
 
 def _jsonl(jobs: Iterator[PlannedJob], columns: Sequence[str]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from ..files import remove_leftovers
 from ..journal import Journal
 from ..model import ENDINGS, State
 from ..results import write_results
+from ..sightings import read_sightings
 from ..summary import summarise, write_summary
 
 RESULTS, FAILED, UNKNOWN = "results.csv", "failed.csv", "unknown.csv"
@@ -49,6 +50,7 @@ def write_outputs(directory: Path, journal: Journal, outputs: Sequence[Path] = (
             [directory / RESULTS, *outputs],
             failed=directory / FAILED,
             unknown=directory / UNKNOWN,
+            sightings=read_sightings(directory),
         )
     write_summary(directory / "summary.json", summary)
     return summary

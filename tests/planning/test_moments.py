@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import pytest
 
 from bulk_trigger.errors import SettingsError
-from bulk_trigger.instances import Instance
-from bulk_trigger.planning.failed import USUAL, Status, find_failed, read_statuses
+from bulk_trigger.instances import BAD, Instance, Status
+from bulk_trigger.planning.failed import KNOWN, find_failed, read_statuses
 from bulk_trigger.planning.missing import SETTLING_MS, find_missing
 from bulk_trigger.planning.moments import Past, learn_zone, trigger_ms
 
@@ -111,7 +111,7 @@ def test_a_flow_whose_instances_are_at_other_times_is_named() -> None:
 def test_a_time_that_failed_is_one_job_however_often_it_failed() -> None:
     history = [past(0, -1, start="2024-01-01 00:00:01"), past(0, 7, digits=14, start="2024-01-01 05:00:00")]
 
-    failed = find_failed(history, USUAL)
+    failed = find_failed(history, BAD)
 
     assert [(job.flow_id, job.trigger_time_ms, job.more[1]) for job in failed.jobs] == [(1, 0, "timeout")]
     assert failed.triggered == 1
@@ -120,22 +120,22 @@ def test_a_time_that_failed_is_one_job_however_often_it_failed() -> None:
 @pytest.mark.parametrize("better", [0, 1, 2, 3, 5, 6, 9])
 def test_what_succeeded_since_or_has_not_ended_is_left_alone(better: int) -> None:
     """A list of failures that counts what was made good would trigger it twice."""
-    failed = find_failed([past(0, -1), past(0, better, digits=14), past(1, -1)], USUAL)
+    failed = find_failed([past(0, -1), past(0, better, digits=14), past(1, -1)], BAD)
 
     assert [job.trigger_time_ms for job in failed.jobs] == [60_000]
     assert (failed.made_good, failed.live) == (1, int(better != 1))
 
 
-@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("status", KNOWN)
 def test_only_the_wanted_statuses_count(status: Status) -> None:
     history = [past(minute, each) for minute, each in enumerate((-1, 4, 7, 8, 10, 1, 0))]
 
     failed = find_failed(history, {status})
 
     assert [job.more for job in failed.jobs] == [
-        (f"1-{list(Status).index(status):010}", status.name.lower().replace("_", "-"))
+        (f"1-{KNOWN.index(status):010}", status.name.lower().replace("_", "-"))
     ]
-    assert len(find_failed(history, USUAL).jobs) == 4
+    assert len(find_failed(history, BAD).jobs) == 4
 
 
 def test_statuses_are_named_or_numbered() -> None:
