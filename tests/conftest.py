@@ -13,6 +13,7 @@ import sys
 
 import canary
 from clock import VirtualLoop
+import hypothesis
 import pytest
 
 OPTIONS = (
@@ -21,6 +22,9 @@ OPTIONS = (
     ("--kills", 60, "SIGKILLs of the real program"),
     ("--fuzz", 30, "seconds that the fuzzers share"),
 )
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("patient")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

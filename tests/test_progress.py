@@ -68,7 +68,7 @@ def test_the_live_view_has_all_that_matters(width: int) -> None:
     assert lines[4] == "  paused by the gateway, for another 12s"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(40, 250),
     st.integers(0, BIG),

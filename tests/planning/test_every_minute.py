@@ -79,7 +79,7 @@ def due(expression: Expression, name: str, start: datetime, end: datetime, dst: 
     return sorted(at for at in found if at >= start)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     expression=st.one_of(unix_expressions(), quartz_expressions()),
     window=windows(),

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 from expressions import Expression, unix_expressions
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
@@ -151,7 +151,6 @@ def test_the_end_of_the_calendar_is_an_end() -> None:
     assert times("0 0 1 1 *", "9998-12-31", "9999-12-31") == ["9999-01-01 00:00"]
 
 
-@settings(deadline=None)
 @given(
     unix_expressions(),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Shanghai"]),
