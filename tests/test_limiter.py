@@ -309,6 +309,18 @@ async def test_what_is_asked_is_the_rate_of_the_shortest_window_in_whatever_orde
     assert limiter_of(Rate(50, 1.0), Rate(100, MINUTE)).asked == 50.0
 
 
+async def test_without_a_rate_it_is_open_until_the_gateway_says_otherwise() -> None:
+    assert limiter_of().is_open
+    assert not limiter_of(Rate(1, 1.0)).is_open
+    paused, cut = limiter_of(), limiter_of()
+    paused.pause(5.0)
+    assert not paused.is_open
+    await asyncio.sleep(5.0)
+    assert paused.is_open
+    cut.cut(measured=100.0)
+    assert not cut.is_open
+
+
 async def test_calls_of_an_earlier_process_count() -> None:
     """P16: a restart does not refill a window."""
     rates = Rate(10, 1.0), Rate(100, MINUTE)
@@ -318,6 +330,7 @@ async def test_calls_of_an_earlier_process_count() -> None:
     starts = await start_calls(limiter, MINUTE)
 
     assert len([start for start in starts if start < 30.0]) == 16
+    assert len(starts) == 16 + 80 + 4  # they leave the window when they are a minute old
     assert worst_excess([*[-30.0] * 80, *[-0.5] * 4, *starts], rates[0]) == 70  # theirs, and only theirs
     assert worst_excess([*[-30.0] * 80, *[-0.5] * 4, *starts], rates[1]) == 0
 
