@@ -1,8 +1,8 @@
 """Cancels what a run created and has not ended, newest first, and tells what became of each instance.
 
 Rule 1: only instances whose ID the journal holds as created by its run; never one that is older.
-Rule 2: newest first. The oldest of a flow runs, the others wait behind it: cancelled from the front, each of
-        them would start before its turn to be cancelled comes.
+Rule 2: newest first, and one of a flow at a time. The oldest of a flow runs, the others wait behind it:
+        cancelled from the front, each of them would start before its turn to be cancelled comes.
 Rule 3: nothing is kept between two calls of `cancel`: the gateway knows what is cancelled.
 """
 
@@ -78,8 +78,10 @@ class Cancelling:
         while any(each.seen is None for each in lookout.waiting):
             await anyio.sleep(_LOOK_EVERY_S)
             await lookout.look(None)
-        newest_first = sorted(lookout.waiting, key=lambda each: each.newest, reverse=True)
-        await calls.ask_all(newest_first, partial(self._cancel, calls, gateway))
+        flows: dict[int, list[Followed]] = {}
+        for each in sorted(lookout.waiting, key=lambda each: each.newest, reverse=True):
+            flows.setdefault(each.flow_id, []).append(each)
+        await calls.ask_all(flows.values(), partial(self._cancel_flow, calls, gateway))
 
     def of(self, one: Followed) -> Cancellation:
         """What became of an instance so far."""
@@ -95,6 +97,11 @@ class Cancelling:
         """How many instances there are of each result; without those that there are none of."""
         counts = Counter(self.of(each).result for each in self._lookout.instances)
         return {result.value: counts[result] for result in Result if counts[result]}
+
+    async def _cancel_flow(self, calls: Calls, gateway: Canceller, newest_first: list[Followed]) -> None:
+        """Cancel instances of one flow, one after the other: two calls at a time may overtake one another."""
+        for each in newest_first:
+            await self._cancel(calls, gateway, each)
 
     async def _cancel(self, calls: Calls, gateway: Canceller, one: Followed) -> None:
         if one.has_namesake:
