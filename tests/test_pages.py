@@ -70,3 +70,15 @@ def test_more_announced_than_given_is_a_contradiction(counts: tuple[int, ...], c
 
 def test_a_page_that_comes_once_more_may_still_announce_more() -> None:
     assert read("ab", "ab", counts=(2, 3)).contradiction == "the list announces 3 instances and gives 2"
+
+
+def test_two_instances_of_one_minute_may_stand_on_one_page() -> None:
+    """F66: where a flow can be started twice for a minute, both have the same ID, and the list shows both."""
+    pages = Pages()
+    earlier = Instance("1-20240101000000", 1, 1, "2024-01-01 00:00:07", "2024-01-01 00:00:00")
+    later = Instance("1-20240101000000", 1, 2, "2024-01-01 00:02:00", "2024-01-01 00:00:00")
+
+    pages.add(0, [earlier, later], 2)
+    pages.add(1, [], 0)
+
+    assert pages.contradiction == ""

@@ -3,7 +3,9 @@
 Rule 1: the end is the first empty page. `count` is documented in two ways, as all or as those of the page. So
         it never says that a list is complete; but where more is announced than came, it is not.
 Rule 2: page 1 may be page 0 once more, where pages count from 1. Anything else that comes twice shows that
-        pages shift, repeat or ignore their number; then something else may not have come at all.
+        pages shift, repeat or ignore their number; then something else may not have come at all. Two
+        instances of one ID are something else, if they stand on one page and differ: a gateway may start
+        a flow twice for one minute.
 """
 
 from __future__ import annotations
@@ -37,9 +39,8 @@ class Pages:
             self._first = ids
         elif number == 1 and ids == self._first:
             return
-        known = len(self._seen)
+        self.repeats |= len(set(page)) < len(page) or not self._seen.isdisjoint(ids)
         self._seen.update(ids)
-        self.repeats |= len(self._seen) < known + len(ids)
         self.instances += page
 
     @property
