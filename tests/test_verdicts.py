@@ -436,6 +436,7 @@ def test_a_token_reply_has_its_own_table(reply: Reply, kind: str) -> None:
     assert kind_of(verdict) == kind
     assert verdict.evidence is not Evidence.UNKNOWN
     assert verdict.pause == (reply.status in {429, 503})
+    assert verdict.good == (verdict.kind is Kind.ACCEPTED)
 
 
 @given(REPLIES)
