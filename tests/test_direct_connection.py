@@ -195,3 +195,20 @@ async def test_nobody_waits_for_a_connection_that_was_dropped() -> None:
     assert not line.ended.is_set()
     assert line.transport.closing
     assert line.connection.lost.done()
+
+
+async def test_a_bug_in_who_hears_of_a_lost_call_leaves_nobody_waiting_for_its_connection() -> None:
+    """F82: a wire that closes waits for its connections; one that never says that it is gone hangs it."""
+    line = Line()
+
+    def fail(_: Connection) -> None:
+        raise LookupError
+
+    line.connection._ended = fail
+    line.connection.call(REQUEST)
+    with pytest.raises(LookupError):
+        line.connection.connection_lost(None)
+    line.close()
+
+    assert line.connection.lost.done()
+    assert line.lost == [line.connection]

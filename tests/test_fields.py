@@ -63,3 +63,7 @@ def test_a_value_in_a_message_is_quoted_shortened_and_escaped() -> None:
     assert quote("x" * 60) == f"'{'x' * 60}'"
     assert quote("x" * 61) == f"'{'x' * 57}...'"
     assert quote("a\x1b[31m") == r"'a\x1b[31m'"
+
+
+def test_a_flow_id_is_read_as_the_number_that_it_is() -> None:
+    assert (read_flow_id("1"), read_flow_id("3377"), read_flow_id(str(INT64_MAX))) == (1, 3377, INT64_MAX)

@@ -259,3 +259,25 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
     )
 
     assert int(done.stdout) < 200 * 2**20
+
+
+def test_rows_with_one_instance_id_that_are_sent_are_in_their_lanes(tmp_path: Path) -> None:
+    """P1: `--duplicates send` loses none of them."""
+    rows = [Row(1, 7, T0), Row(2, 7, T0 + 1000), Row(3, 8, T0)]
+
+    journal = create(tmp_path, rows, duplicates=Duplicates.SEND)
+
+    assert {flow.flow_id: flow.rows for flow in journal.next_flows(0, 10)} == {7: 2, 8: 1}
+    journal.close()
+
+
+@pytest.mark.parametrize(("twins", "more"), [(20, ""), (21, "and 1 more")])
+def test_of_many_rows_with_one_instance_id_the_first_are_named(tmp_path: Path, twins: int, more: str) -> None:
+    rows = [Row(n, 7, T0) for n in range(1, twins + 2)]
+
+    with pytest.raises(InputError) as refusal:
+        create(tmp_path, rows)
+
+    assert str(refusal.value).count("has the same flow and UTC minute") == 20
+    assert ("more" in str(refusal.value)) == bool(more)
+    assert more in str(refusal.value)

@@ -181,3 +181,7 @@ def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
 
     assert {name: code for name, code in real.items() if name in drawn} == drawn
     assert {error for error in real if getattr(errors, error, None)} == set(drawn)
+
+
+def test_a_job_shares_its_minute_with_no_other_unless_that_is_said() -> None:
+    assert not Job(1, 3377, 1574385824000).duplicate

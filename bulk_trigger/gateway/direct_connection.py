@@ -133,11 +133,13 @@ class Connection(asyncio.BufferedProtocol):
         self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        self._end(exc)
-        self._on_lost(self)
-        if not self.lost.done():
-            self.lost.set_result(None)
+        """The connection is gone. Whoever waits for that must not wait for ever because of a bug."""
+        try:
+            self._end(exc)
+        finally:
+            self._on_lost(self)
+            if not self.lost.done():
+                self.lost.set_result(None)
 
     # ---
 
