@@ -28,6 +28,14 @@ def hourly(rows: int, flows: int = 10) -> list[JobKey]:
     return [(3300 + n % flows, T0 + n // flows * HOUR) for n in range(rows)]
 
 
+def single_faults(on: str, faults: Sequence[tuple[str, str]]) -> str:
+    """A scenario in which the second call of an API meets the first of these (kind, more), and so on."""
+    return "".join(
+        f'[[faults]]\non = "{on}"\nkind = "{kind}"\ncalls = [{number}]\n{more}\n'
+        for number, (kind, more) in enumerate(faults, 2)
+    )
+
+
 class Rig:
     """A sandbox and a place for runs against it."""
 

@@ -144,10 +144,9 @@ def _last_words(run_dir: Path, lookout: Lookout, console: Console, code: int) ->
     lines.append(f"  files     {shown(results)}" if results.exists() else "  files     `export` gives them")
     if waiting:
         lines.append(f"  next      {shlex.join(['bulk-trigger', 'follow', str(run_dir)])}")
-    console.tell(
+    console.tell_end(
         "followed",
-        "\n".join(lines[:1] if console.quiet or console.as_json else lines),
-        always=True,
+        lines,
         exitCode=code,
         instances=len(instances),
         counts=counts,

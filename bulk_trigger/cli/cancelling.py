@@ -94,10 +94,9 @@ def _last_words(
     lines.append(f"  files     {shown(opened.directory / CANCELLED)}")
     if counts.get(Result.LEFT):
         lines.append(f"  next      {shlex.join(['bulk-trigger', 'cancel', str(opened.directory)])}")
-    console.tell(
+    console.tell_end(
         "cancelled",
-        "\n".join(lines[:1] if console.quiet or console.as_json else lines),
-        always=True,
+        lines,
         exitCode=code,
         instances=len(lookout.instances),
         counts=counts,

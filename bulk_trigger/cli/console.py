@@ -6,7 +6,7 @@ that is printed can steer a terminal, whoever wrote it, and a terminal that has 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 import json
@@ -34,6 +34,11 @@ class Console:
             text = json.dumps({"at": at, "event": event, "message": text, **facts}, ensure_ascii=False)
         with suppress(OSError, ValueError):  # nobody listens any more; the run goes on
             self.print(text)
+
+    def tell_end(self, event: str, lines: Sequence[str], **facts: Any) -> None:
+        """Say how it ended: in all lines, or in the first where little or JSON is wanted."""
+        text = "\n".join(lines[:1] if self.quiet or self.as_json else lines)
+        self.tell(event, text, always=True, **facts)
 
     def error(self, text: str) -> None:
         """Say what went wrong."""

@@ -16,7 +16,7 @@ from ..cells import clean
 from ..gateway import Credentials
 from ..launch import Opened, execute
 from ..progress import LineView, NoView, View, Watch
-from ..recap import headline, recap, resume_command
+from ..recap import recap, resume_command
 from ..run import Ending, Run, Stop
 from .console import Console
 from .lines import Lines
@@ -143,11 +143,8 @@ class Session:
         if not ending.summary:  # the journal is broken: there is nothing to count from
             self._console.error(f"{clean(ending.reason)}\n  then: {resume_command(directory, self._outputs)}")
             return
-        if self._console.quiet or self._console.as_json:
-            text = headline(ending.summary, ending.reason)
-        else:
-            text = "\n".join(recap(directory, ending.summary, reason=ending.reason, outputs=self._outputs))
-        self._console.tell("summary", text, always=True, **facts, summary=ending.summary)
+        lines = recap(directory, ending.summary, reason=ending.reason, outputs=self._outputs)
+        self._console.tell_end("summary", lines, **facts, summary=ending.summary)
 
 
 def choose_view(opened: Opened, console: Console, *, stream: bool = False) -> View:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..files import sync_directory, sync_file, write_whole
 from ..settings import Durability
+from .wal import wal_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +31,7 @@ def find_losses(path: Path) -> str:
             "may be lost, and what was sent last is not known; look with `export` at what is known, or send "
             "what has no instance yet: `run` with --new --baseline"
         )
-    if mark is not None and not _wal(path).exists():
+    if mark is not None and not wal_of(path).exists():
         return (
             f"{path.name}-wal is missing: it held the last commits of a run that was killed, so what was "
             "sent last is not known; put the file back, or look with `export` at what is known"
@@ -50,7 +51,7 @@ def take_leave(connection: sqlite3.Connection, path: Path) -> None:
     """Take the marker away, and close. Works on a full disk too. Raises `OSError`."""
     with contextlib.suppress(FileNotFoundError):
         if _marker(path).stat().st_size:  # to open it would take a descriptor, and there may be none left
-            sync_file(_wal(path))
+            sync_file(wal_of(path))
     _marker(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # without this sync, a power cut could only bring the marker back
         sync_directory(path.parent)
@@ -59,10 +60,6 @@ def take_leave(connection: sqlite3.Connection, path: Path) -> None:
 
 def _marker(path: Path) -> Path:
     return path.with_name(f"{path.name}-open")
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
 
 
 def _content(path: Path) -> bytes | None:

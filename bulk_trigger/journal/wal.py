@@ -23,9 +23,14 @@ _MAGIC = 0x377F0682  #: and 1 more where the checksums are of big-endian words
 _HEAD, _FRAME_HEAD = 32, 24
 
 
+def wal_of(path: Path) -> Path:
+    """Where SQLite keeps the WAL of a database."""
+    return path.with_name(f"{path.name}-wal")
+
+
 def check_wal(path: Path) -> None:
     """Refuse the WAL of another run. To be asked before SQLite opens the file. Raises `JournalError`."""
-    wal = path.with_name(f"{path.name}-wal")
+    wal = wal_of(path)
     try:
         with path.open("rb") as file:
             ours = file.read(_HEAD + 32)[_NUMBER]
@@ -44,7 +49,7 @@ def find_damage(path: Path, sound_frames: int) -> str:
 
     `sound_frames`: how many SQLite has found. Frames of an earlier use of the file have other salts.
     """
-    wal = path.with_name(f"{path.name}-wal")
+    wal = wal_of(path)
     if not wal.exists():
         return ""
     with wal.open("rb") as file:

@@ -12,6 +12,7 @@ import sys
 
 from command import FIRST_MS, MINUTE_MS, PATIENCE_S, Place, signals_as_usual
 import pytest
+from running import single_faults
 from staying import calls_made, gateway, wait_for_calls
 
 from bulk_trigger.cli import main
@@ -166,18 +167,15 @@ def test_a_cancel_that_was_killed_or_interrupted_goes_on(number: signal.Signals,
 
 
 def test_faults_and_faulty_pages_leave_nothing_behind(place: Place) -> None:
-    faults = "".join(
-        f'[[faults]]\non = "cancel"\nkind = "{kind}"\ncalls = [{number}]\n{more}\n'
-        for number, (kind, more) in enumerate(
-            [
-                ("code", ""),
-                ("reset", 'when = "after"'),
-                ("garbage", 'when = "after"'),
-                ("close", ""),
-                ("empty", ""),
-            ],
-            2,
-        )
+    faults = single_faults(
+        "cancel",
+        [
+            ("code", ""),
+            ("reset", 'when = "after"'),
+            ("garbage", 'when = "after"'),
+            ("close", ""),
+            ("empty", ""),
+        ],
     )
     pages = 'max_page_size = 5\npage_fault = "drop"\n'
     run_in_sandbox(

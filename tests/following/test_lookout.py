@@ -10,7 +10,7 @@ from chase import chase, looking, told, truth
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
-from running import HOUR, T0, hourly, rig
+from running import HOUR, T0, hourly, rig, single_faults
 
 from bulk_trigger.errors import GatewayError
 from bulk_trigger.following.targets import Followed, Target
@@ -148,19 +148,16 @@ async def test_without_lists_nothing_is_said(lookup: str, tmp_path: Path) -> Non
 
 
 async def test_faults_of_single_calls_cost_time_and_no_status(tmp_path: Path) -> None:
-    faults = "".join(
-        f'[[faults]]\non = "list"\nkind = "{kind}"\ncalls = [{number}]\n{more}\n'
-        for number, (kind, more) in enumerate(
-            [
-                ("code", ""),
-                ("reset", ""),
-                ("garbage", ""),
-                ("code", "code = 1203"),
-                ("status", 'status = 429\nheaders = { "Retry-After" = "1" }'),
-                ("empty", ""),
-            ],
-            2,
-        )
+    faults = single_faults(
+        "list",
+        [
+            ("code", ""),
+            ("reset", ""),
+            ("garbage", ""),
+            ("code", "code = 1203"),
+            ("status", 'status = 429\nheaders = { "Retry-After" = "1" }'),
+            ("empty", ""),
+        ],
     )
     jobs = hourly(12, flows=4)
 

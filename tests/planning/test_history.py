@@ -7,7 +7,7 @@ from pathlib import Path
 import time
 
 import pytest
-from running import rig
+from running import rig, single_faults
 
 from bulk_trigger.calls import Calls
 from bulk_trigger.errors import GatewayError
@@ -123,19 +123,16 @@ async def test_ids_in_another_zone_than_utc_are_noticed(tmp_path: Path) -> None:
 
 
 async def test_faults_of_single_calls_cost_time_and_no_instance(tmp_path: Path) -> None:
-    faults = "".join(
-        f'[[faults]]\non = "list"\nkind = "{kind}"\ncalls = [{number}]\n{more}\n'
-        for number, (kind, more) in enumerate(
-            [
-                ("code", ""),
-                ("reset", ""),
-                ("garbage", ""),
-                ("code", "code = 1203"),
-                ("status", 'status = 429\nheaders = { "Retry-After" = "1" }'),
-                ("status", "status = 502"),
-            ],
-            2,
-        )
+    faults = single_faults(
+        "list",
+        [
+            ("code", ""),
+            ("reset", ""),
+            ("garbage", ""),
+            ("code", "code = 1203"),
+            ("status", 'status = 429\nheaders = { "Retry-After" = "1" }'),
+            ("status", "status = 502"),
+        ],
     )
 
     history, calls = await read(tmp_path, night() + faults, patience_s=30.0)
